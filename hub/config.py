@@ -1,0 +1,170 @@
+"""Settings: defaults, then one TOML file, then the environment (``KERNELHUB_…``), then flags.
+
+Every setting is declared here with its type, default and meaning; docs/reference/settings.md is held against
+this module by a test. All mistakes are reported at once, each with its path and what was expected.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+GIB = 1024**3
+
+
+class ConfigError(Exception):
+    """The configuration is wrong; the message lists every mistake, a line each."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Profile(_Section):
+    """What a workspace is made of: image, limits and network."""
+
+    display_name: str = Field("Python", description="What users see.")
+    image: str = Field("kernelhub/datascience:latest", description="Image that the engine has, or can pull.")
+    memory_bytes: int | None = Field(2 * GIB, ge=64 * 1024**2, description="Memory limit, swap included.")
+    cpus: float | None = Field(2.0, gt=0, description="CPU limit, in cores.")
+    pids: int | None = Field(512, ge=16, description="Most processes and threads at once.")
+    tmp_bytes: int = Field(512 * 1024**2, ge=1024**2, description="Size of the container's /tmp, in memory.")
+    network: Literal["none", "internet"] = Field(
+        "internet", description="`none`, or `internet`: a bridge on which containers cannot reach each other."
+    )
+    home: str = Field("/home/jovyan", description="Where the user's home is inside the container.")
+    environment: dict[str, str] = Field({}, description="Additional environment variables.")
+    spare_kernels: int = Field(1, ge=0, le=4, description="Kernels started ahead of the first notebook.")
+
+
+class Culling(_Section):
+    """When idle things end. An empty string or 0 means never."""
+
+    kernel_idle: timedelta | None = Field(timedelta(hours=4), description="Idle time after which a kernel is shut.")
+    workspace_empty: timedelta | None = Field(
+        timedelta(minutes=15), description="Time without kernels after which a container is stopped."
+    )
+    cull_connected: bool = Field(True, description="Whether an open but idle tab does not keep a kernel alive.")
+    interval: timedelta = Field(timedelta(seconds=15), description="How often the hub looks.")
+
+    @field_validator("kernel_idle", "workspace_empty", mode="before")
+    @classmethod
+    def _never(cls, value: object) -> object:
+        return None if value in ("", 0, "0") else value
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Sections are tables in the TOML file: ``[culling]``, ``[profiles.NAME]``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KERNELHUB_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Field(Path("data"), description="Everything the hub keeps: database, homes, run folders.")
+    database_url: SecretStr | None = Field(
+        None, description="`postgresql://user:password@host/name`; without it SQLite in the data folder."
+    )
+    host: str = Field("127.0.0.1", description="Address on which the proxy listens.")
+    port: int = Field(8000, ge=0, le=65535, description="Port on which the proxy listens.")
+    public_url: str | None = Field(
+        None, description="Address that browsers use, such as `https://hub.example.edu`; https turns Secure cookies on."
+    )
+    trusted_proxies: list[str] = Field([], description="Addresses of gateways whose X-Forwarded headers are believed.")
+    hub_host: str = Field("127.0.0.1", description="Address on which the hub listens for its proxies.")
+    hub_port: int = Field(8081, ge=0, le=65535, description="Port on which the hub listens for its proxies.")
+    spawner: Literal["auto", "docker", "process"] = Field(
+        "auto",
+        description="`docker`; `process` (development: no isolation); `auto`: docker, or process where no engine answers "
+        "and the address is loopback.",
+    )
+    docker_url: str | None = Field(None, description="The engine's address; without it the environment's or the default.")
+    agent_python: str | None = Field(None, description="Python that runs the agent in containers; without it `python3`.")
+    start_workspace: Literal["sign-in", "open", "kernel"] = Field(
+        "sign-in", description="When a user's container starts: at sign-in, when JupyterLab opens, or with the first kernel."
+    )
+    start_timeout: timedelta = Field(timedelta(seconds=60), description="Longest time for a container to answer.")
+    concurrent_starts: int = Field(4, ge=1, description="Containers that start at the same time; others wait in order.")
+    sign_in_idle: timedelta = Field(timedelta(hours=8), description="A sign-in unused for this long ends.")
+    sign_in_max: timedelta = Field(timedelta(days=7), description="A sign-in ends after this long in any case.")
+    max_upload_bytes: int = Field(512 * 1024**2, ge=1024**2, description="Largest body of one request.")
+    base_uid: int = Field(200_000, ge=1000, description="First uid for users' containers, when the hub runs as root.")
+    base_gid: int = Field(100, ge=1, description="gid for users' containers, when the hub runs as root.")
+    log_format: Literal["text", "json"] = Field("text", description="How logs are written.")
+    default_profile: str = Field("datascience", description="Profile for users who chose none.")
+    profiles: dict[str, Profile] = Field(
+        default_factory=lambda: {"datascience": Profile()}, description="What users may start."
+    )
+    culling: Culling = Field(default_factory=Culling)
+
+    @model_validator(mode="after")
+    def _default_profile_exists(self) -> Settings:
+        if self.default_profile not in self.profiles:
+            raise ValueError(f"default_profile {self.default_profile!r} is not one of profiles: {sorted(self.profiles)}")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags beat the environment, which beats the file."""
+        toml = TomlConfigSettingsSource(settings_cls, _config_file)
+        return init_settings, env_settings, toml
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database's address in SQLAlchemy's async form."""
+        if self.database_url is None:
+            return f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'kernelhub.db'}"
+        url = self.database_url.get_secret_value()
+        for prefix in ("postgresql://", "postgres://"):
+            if url.startswith(prefix):
+                return "postgresql+asyncpg://" + url.removeprefix(prefix)
+        return url
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Whether browsers reach the hub by https."""
+        return bool(self.public_url and self.public_url.startswith("https://"))
+
+
+_config_file: Path | None = None
+
+
+def load_settings(config_file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings. `flags` are those given on the command line; None values are ignored.
+
+    Without `config_file`, ``KERNELHUB_CONFIG``, then ``kernelhub.toml`` in the working folder, if it exists.
+    Raises ConfigError with all mistakes when anything is unknown, of the wrong type or out of range, or
+    when the file named does not exist or is not TOML.
+    """
+    global _config_file
+    given = config_file or (Path(os.environ["KERNELHUB_CONFIG"]) if "KERNELHUB_CONFIG" in os.environ else None)
+    if given is not None and not given.is_file():
+        raise ConfigError(f"The configuration file {given} does not exist.")
+    default = Path("kernelhub.toml")
+    _config_file = given or (default if default.is_file() else None)
+    chosen = {name: value for name, value in (flags or {}).items() if value is not None}
+    try:
+        return Settings(**chosen)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()]
+        source = f" (read from {_config_file})" if _config_file else ""
+        raise ConfigError("The configuration is wrong" + source + ":\n  " + "\n  ".join(lines)) from error
+    except ValueError as error:
+        raise ConfigError(f"The configuration file {_config_file} cannot be read: {error}") from error

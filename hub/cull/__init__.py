@@ -1,0 +1,1 @@
+"""The culling loop: snapshots in, decisions carried out."""

@@ -1,0 +1,193 @@
+"""A workspace's life cycle: a user's container for one profile.
+
+The whole life is `advance(workspace, event) -> Transition`: the next value to persist and the effects to
+perform afterwards. Effects' outcomes come back as events. An event that does not fit the state changes
+nothing and says why, so that late answers and repeated requests are harmless.
+
+    stopped ──StartRequested──▶ starting ──Started──▶ running ──StopRequested──▶ stopping ──Stopped──▶ stopped
+       ▲                            │                   │  ▲                        │
+       └────────StartFailed─────────┘   EngineSilent ──▶ unknown ◀── EngineSilent ──┘
+                                                         │
+                          Observed(running) / Observed(gone)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from hub.domain.ids import UserId, WorkspaceId
+
+
+class WorkspaceState(StrEnum):
+    """Where a workspace is in its life. `unknown`: the engine did not answer; nothing follows from that."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a workspace's container may use. None means unlimited."""
+
+    memory_bytes: int | None
+    cpus: float | None
+    pids: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace as the database remembers it. `stop_reason` says in words why it is not running."""
+
+    id: WorkspaceId
+    user_id: UserId
+    profile: str
+    state: WorkspaceState
+    image: str
+    limits: Limits
+    container_id: str | None = None
+    started_at: datetime | None = None
+    last_activity_at: datetime | None = None
+    stop_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequested:
+    """Somebody needs the workspace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The spawner started the container and its agent answered."""
+
+    container_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """The start did not succeed; nothing is left behind. `reason` is a sentence for the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Somebody, or the culler, wants the container stopped. `reason` is a sentence for the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The container is gone after a stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSilent:
+    """The engine did not answer: we do not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRunning:
+    """The engine positively said that the container runs."""
+
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedGone:
+    """The engine positively said that the container ended or does not exist, and why if it knows."""
+
+    reason: str
+
+
+Event = (
+    StartRequested
+    | Started
+    | StartFailed
+    | StopRequested
+    | Stopped
+    | EngineSilent
+    | ObservedRunning
+    | ObservedGone
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """Effect: create and start the container."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopContainer:
+    """Effect: stop and remove the container, then forget its kernels with this reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetKernels:
+    """Effect: the container's kernels are gone; record why."""
+
+    reason: str
+
+
+Effect = StartContainer | StopContainer | ForgetKernels
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What to persist, then what to perform. `ignored` says why an event changed nothing, else None."""
+
+    workspace: Workspace
+    effects: tuple[Effect, ...] = ()
+    ignored: str | None = None
+
+
+def advance(ws: Workspace, event: Event) -> Transition:
+    """The next value of a workspace after an event, and what has to be done about it."""
+    match ws.state, event:
+        case WorkspaceState.STOPPED, StartRequested():
+            starting = replace(ws, state=WorkspaceState.STARTING, stop_reason=None, container_id=None)
+            return Transition(starting, (StartContainer(),))
+        case WorkspaceState.STARTING, Started(container_id, at):
+            return Transition(_running(ws, container_id, started_at=at))
+        case WorkspaceState.STARTING, StartFailed(reason):
+            return Transition(_stopped(ws, reason))
+        case (WorkspaceState.RUNNING | WorkspaceState.UNKNOWN | WorkspaceState.STARTING), StopRequested(reason):
+            stopping = replace(ws, state=WorkspaceState.STOPPING, stop_reason=reason)
+            return Transition(stopping, (StopContainer(reason),))
+        case WorkspaceState.STOPPING, Stopped():
+            return Transition(_stopped(ws, ws.stop_reason), (ForgetKernels(ws.stop_reason or "stopped"),))
+        case (WorkspaceState.RUNNING | WorkspaceState.STOPPING), EngineSilent():
+            return Transition(replace(ws, state=WorkspaceState.UNKNOWN))
+        case (WorkspaceState.UNKNOWN | WorkspaceState.STARTING), ObservedRunning(container_id):
+            return Transition(_running(ws, container_id, started_at=ws.started_at))
+        case WorkspaceState.STOPPED, ObservedRunning(container_id):
+            return Transition(_running(ws, container_id, started_at=ws.started_at))
+        case (WorkspaceState.RUNNING | WorkspaceState.UNKNOWN | WorkspaceState.STOPPING), ObservedGone(reason):
+            return Transition(_stopped(ws, ws.stop_reason or reason), (ForgetKernels(ws.stop_reason or reason),))
+        case WorkspaceState.STARTING, ObservedGone(reason):
+            return Transition(_stopped(ws, reason))
+        case state, _:
+            return Transition(ws, ignored=f"{type(event).__name__} does not apply to a {state} workspace")
+
+
+def _running(ws: Workspace, container_id: str, started_at: datetime | None) -> Workspace:
+    return replace(
+        ws,
+        state=WorkspaceState.RUNNING,
+        container_id=container_id,
+        started_at=started_at,
+        last_activity_at=started_at or ws.last_activity_at,
+        stop_reason=None,
+    )
+
+
+def _stopped(ws: Workspace, reason: str | None) -> Workspace:
+    return replace(ws, state=WorkspaceState.STOPPED, container_id=None, stop_reason=reason)

@@ -1,0 +1,1 @@
+"""What every handler shares: the base handler, headers, the table of errors, safe redirects."""

@@ -1,0 +1,1 @@
+"""Where code runs: the Spawner protocol and its adapters."""

@@ -1,0 +1,89 @@
+"""The Spawner protocol: where code runs, behind few methods.
+
+Every adapter passes tests/contract/test_spawner.py. A spawner starts and stops containers and says what it
+sees; it decides nothing and remembers nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from hub.domain.ids import UserId, WorkspaceId
+from hub.domain.workspace import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceSpec:
+    """Everything needed to start a workspace, typed; an adapter makes its own form of it.
+
+    `home_folder`, `run_folder` are existing folders of this host, owned by `uid`:`gid`; `agent_folder` holds
+    the agent's program, read-only. `home` is where the home appears inside. `environment` holds no secrets.
+    """
+
+    workspace_id: WorkspaceId
+    user_id: UserId
+    image: str
+    limits: Limits
+    uid: int
+    gid: int
+    home_folder: Path
+    home: str
+    run_folder: Path
+    agent_folder: Path
+    user_name: str
+    network: str = "none"
+    tmp_bytes: int = 512 * 1024**2
+    spare_kernels: int = 1
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class Presence(StrEnum):
+    """What the engine positively says about a container."""
+
+    RUNNING = "running"
+    EXITED = "exited"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A positive answer about one workspace. `reason` says in words why it exited, if it did and it is known."""
+
+    workspace_id: WorkspaceId
+    presence: Presence
+    container_id: str | None = None
+    reason: str | None = None
+
+
+class Spawner(Protocol):
+    """Starts, stops and observes workspaces.
+
+    Each method raises `hub.errors.EngineSilent` when the engine does not answer: nothing is known then, and
+    nothing may be concluded. `name` is ``docker`` or ``process``.
+    """
+
+    name: str
+
+    async def start(self, spec: WorkspaceSpec) -> str:
+        """Start the workspace and give its container id; one that runs already is left alone and given.
+
+        A container of the same workspace that has exited is removed first. Raises ImageMissing, StartFailed.
+        """
+
+    async def stop(self, workspace_id: WorkspaceId, grace_seconds: float = 10.0) -> None:
+        """Stop and remove the workspace's container; kill it after the grace. One that is absent is fine."""
+
+    async def state(self, workspace_id: WorkspaceId) -> Observation:
+        """What the engine says of one workspace now."""
+
+    async def inventory(self) -> list[Observation]:
+        """All containers that carry this hub's label, running or exited."""
+
+    async def ping(self) -> None:
+        """Return if the engine answers within its deadline, else raise EngineSilent."""
+
+    async def close(self) -> None:
+        """Release connections and threads. Containers stay."""

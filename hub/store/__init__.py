@@ -1,0 +1,1 @@
+"""The database: one repository per noun, one unit of work, values in and out."""

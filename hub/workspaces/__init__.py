@@ -1,0 +1,1 @@
+"""Use cases of workspaces and kernels: ensure, stop, start a kernel, reconcile."""
