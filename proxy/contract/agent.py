@@ -1,18 +1,30 @@
 """Messages of the agent protocol, version 1, as hub and proxies read them.
 
-docs/reference/agent-protocol.md is the specification. What an agent says is untrusted: `decode_reply` accepts
-only these shapes, bounded in size, and no value from here may become a path or an address.
+docs/reference/agent-protocol.md is the specification. What an agent says is untrusted:
+`proxy.kit.agent_wire` accepts only these shapes, bounded in size and form, and no value from here may become a
+path or an address.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 PROTOCOL_VERSION = 1
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 AGENT_SOCKET = "agent.sock"
+KERNEL_SOCKETS = {"shell": 1, "iopub": 2, "stdin": 3, "control": 4, "hb": 5}
+"""The number at the end of each socket's name, ``<kernel_id>-<number>`` (Jupyter's ipc transport)."""
+
+KernelIdText = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
+KernelStateText = Annotated[str, msgspec.Meta(pattern=r"^(starting|idle|busy|restarting|dead)\Z")]
+SpecNameText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}\Z")]
+TerminalNameText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+FileNameText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}\Z")]
+ReasonText = Annotated[str, msgspec.Meta(max_length=20_000)]
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Span = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
 class KernelInfo(msgspec.Struct, frozen=True):
@@ -21,65 +33,67 @@ class KernelInfo(msgspec.Struct, frozen=True):
     `state` is one of starting, idle, busy, restarting, dead. `generation` grows with each restart. Times ending
     in ``_at`` are seconds since the epoch by the agent's clock; `idle_seconds` is monotonic and zero while busy.
     `heartbeat_seconds` is the age of the last echo, None before the first.
+    `reason` and `exit_status` (negative: a signal) tell of the last death that nobody asked for, also after the
+    automatic restart that followed; None again after a requested restart.
     """
 
-    kernel_id: str
-    name: str
-    state: str
-    generation: int
-    started_at: float
-    last_activity_at: float
-    idle_seconds: float
-    executions: int
-    pid: int | None = None
-    rss_bytes: int = 0
-    cpu_seconds: float = 0.0
-    heartbeat_seconds: float | None = None
-    reason: str | None = None
+    kernel_id: KernelIdText
+    name: SpecNameText
+    state: KernelStateText
+    generation: Whole
+    started_at: Span
+    last_activity_at: Span
+    idle_seconds: Span
+    executions: Whole
+    pid: Whole | None = None
+    rss_bytes: Whole = 0
+    cpu_seconds: Span = 0.0
+    heartbeat_seconds: Span | None = None
+    reason: ReasonText | None = None
     exit_status: int | None = None
 
 
 class ContainerInfo(msgspec.Struct, frozen=True):
     """Use and limits of the whole container, from its cgroup; None where the cgroup does not say."""
 
-    memory_bytes: int | None = None
-    memory_limit_bytes: int | None = None
-    cpu_seconds: float | None = None
-    oom_kills: int = 0
-    agent_rss_bytes: int = 0
+    memory_bytes: Whole | None = None
+    memory_limit_bytes: Whole | None = None
+    cpu_seconds: Span | None = None
+    oom_kills: Whole = 0
+    agent_rss_bytes: Whole = 0
 
 
 class TerminalInfo(msgspec.Struct, frozen=True):
     """One terminal. `idle_seconds` since its last input or output."""
 
-    name: str
-    last_activity_at: float
-    idle_seconds: float
+    name: TerminalNameText
+    last_activity_at: Span
+    idle_seconds: Span
 
 
 class Kernelspec(msgspec.Struct, frozen=True):
     """A kernelspec of the image: the parsed ``kernel.json`` and the names of its resource files."""
 
-    name: str
+    name: SpecNameText
     spec: dict[str, Any]
-    resources: list[str]
+    resources: Annotated[list[FileNameText], msgspec.Meta(max_length=100)]
 
 
 class Hello(msgspec.Struct, frozen=True):
     """Answer to ``hello``."""
 
-    protocol: int
-    version: str
-    started_at: float
-    default_kernel: str | None
-    kernelspecs: list[Kernelspec]
+    protocol: Whole
+    version: Annotated[str, msgspec.Meta(max_length=64)]
+    started_at: Span
+    default_kernel: SpecNameText | None
+    kernelspecs: Annotated[list[Kernelspec], msgspec.Meta(max_length=64)]
 
 
 class Status(msgspec.Struct, frozen=True):
     """Answer to ``status``: everything about the container, in one message."""
 
-    kernels: list[KernelInfo]
-    terminals: list[TerminalInfo]
+    kernels: Annotated[list[KernelInfo], msgspec.Meta(max_length=64)]
+    terminals: Annotated[list[TerminalInfo], msgspec.Meta(max_length=32)]
     container: ContainerInfo
 
 
@@ -87,8 +101,8 @@ class Attachment(msgspec.Struct, frozen=True):
     """Answer to ``kernel.attach``: what a client of the kernel's sockets needs, and where it stands now."""
 
     kernel: KernelInfo
-    key: str
-    signature_scheme: str
+    key: Annotated[str, msgspec.Meta(max_length=256)]
+    signature_scheme: Annotated[str, msgspec.Meta(pattern=r"^hmac-sha256\Z")]
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -100,7 +114,7 @@ class Resource(msgspec.Struct, frozen=True):
 class TerminalAttachment(msgspec.Struct, frozen=True):
     """Answer to ``terminal.attach``: the bounded scrollback, as text."""
 
-    name: str
+    name: TerminalNameText
     scrollback: str
 
 
@@ -113,14 +127,14 @@ class KernelEvent(msgspec.Struct, frozen=True, tag_field="event", tag="kernel"):
 class TerminalOutput(msgspec.Struct, frozen=True, tag_field="event", tag="terminal.output"):
     """Pushed to those attached to a terminal."""
 
-    name: str
+    name: TerminalNameText
     data: str
 
 
 class TerminalExit(msgspec.Struct, frozen=True, tag_field="event", tag="terminal.exit"):
     """Pushed to those attached to a terminal when its shell ended."""
 
-    name: str
+    name: TerminalNameText
 
 
 AgentEvent = KernelEvent | TerminalOutput | TerminalExit

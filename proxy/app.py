@@ -1,0 +1,150 @@
+"""The proxy, wired: who opens this file sees all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+from typing import Any
+
+from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
+from tornado.netutil import bind_sockets
+from tornado.routing import URLSpec
+from tornado.web import Application, RequestHandler
+
+from proxy.config import ProxySettings
+from proxy.core.http_rules import Gateways, check_request
+from proxy.core.limits import MIB
+from proxy.errors import Refused
+from proxy.io.activity import Activity
+from proxy.io.agents import Agents
+from proxy.io.connections import Connections
+from proxy.io.forward import ForwardHandler
+from proxy.io.handler import Origin, RefusingHandler, heads_of
+from proxy.io.health import LiveHandler, ReadyHandler, metrics_application
+from proxy.io.hub_client import HubClient
+from proxy.io.kernel_channel import KernelHandler
+from proxy.io.routes import Routes
+from proxy.io.static import StaticFiles, StaticHandler
+from proxy.io.terminal import TerminalHandler
+from proxy.io.websocket import SocketServices
+from proxy.kit.clock import Clock, SystemClock
+from proxy.kit.tasks import TaskOwner
+from proxy.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+KERNEL_PATH = r"/user/[^/]+/api/kernels/[^/]+/channels"
+TERMINAL_PATH = r"/user/[^/]+/terminals/websocket/[^/]+"
+SMALL_BODY_BYTES = 64 * 1024
+HEADER_SECONDS = 75.0
+
+
+class Gate(Application):
+    """Refuses what is ambiguous, malformed or not public before any handler is chosen."""
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """See `tornado.routing.Router.find_handler`."""
+        try:
+            check_request(heads_of(request))
+        except Refused as refused:
+            if refused.status == 400 and isinstance(request.connection, HTTP1Connection):
+                request.connection.no_keep_alive = True
+            return self.get_handler_delegate(request, RefusingHandler, {"refused": refused})
+        return super().find_handler(request, **kwargs)
+
+
+class Proxy:
+    """One proxy process. `start` listens; `close` refuses new connections, tells clients (1012) and ends."""
+
+    def __init__(self, settings: ProxySettings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self.metrics = Metrics()
+        self._tasks = TaskOwner("proxy")
+        clock = clock or SystemClock()
+        gateways = Origin(Gateways(settings.trusted_proxies))
+        self.hub = HubClient(settings.hub_url, settings.internal_token)
+        self.connections = Connections(clock, settings.ping_seconds, settings.silence_seconds)
+        self._files = StaticFiles(settings.static_roots, settings.cache_dir)
+        self._activity = Activity(self.hub, self.connections, uuid.uuid4().hex, settings.report_seconds)
+        self._sockets = SocketServices(
+            Routes(self.hub), Agents(), self.connections, gateways, clock, self._tasks, self.metrics, settings.limits
+        )
+        bridged = {"services": self._sockets}
+        forwarded = {
+            "hub": self.hub,
+            "origin": gateways,
+            "tasks": self._tasks,
+            "metrics": self.metrics,
+            "max_body": settings.max_body,
+        }
+        static = [
+            URLSpec(re.escape(prefix) + ".*", StaticHandler, {"files": self._files}) for prefix in self._files.prefixes
+        ]
+        application = Gate(
+            [
+                URLSpec(KERNEL_PATH, KernelHandler, bridged),
+                URLSpec(TERMINAL_PATH, TerminalHandler, bridged),
+                URLSpec(r"/health/live", LiveHandler),
+                URLSpec(r"/health/ready", ReadyHandler, {"hub": self.hub}),
+                *static,
+                URLSpec(r".*", ForwardHandler, forwarded),
+            ],
+            log_function=_log_request,
+            websocket_max_message_size=settings.limits.message_bytes,
+        )
+        self._server = HTTPServer(
+            application,
+            idle_connection_timeout=HEADER_SECONDS,
+            max_body_size=SMALL_BODY_BYTES,  # ForwardHandler, which streams, raises it for itself
+            max_buffer_size=settings.limits.message_bytes + MIB,
+            max_header_size=64 * 1024,
+        )
+        self._metrics_server = HTTPServer(metrics_application(self.metrics))
+        self.port = settings.port
+        self.metrics_port: int | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address is taken."""
+        settings = self._settings
+        sockets = bind_sockets(settings.port, settings.host)
+        self.hub.start()
+        if settings.metrics_port is not None:
+            loopback = bind_sockets(settings.metrics_port, "127.0.0.1")
+            self.metrics_port = loopback[0].getsockname()[1]
+            self._metrics_server.add_sockets(loopback)
+        self._tasks.start(self.connections.ping_for_ever(), "pings")
+        self._tasks.start(self._activity.report_for_ever(), "activity")
+        self._server.add_sockets(sockets)
+        self.port = sockets[0].getsockname()[1]
+        log.info("the proxy listens on %s:%s", settings.host, self.port)
+
+    async def close(self) -> None:
+        """Refuse new connections, write out what waits, close WebSockets with 1012, end; all within seconds."""
+        self._sockets.is_closing = True
+        self._server.stop()
+        self._metrics_server.stop()
+        await self.connections.close_all(self._settings.close_seconds)
+        await asyncio.sleep(0)  # the closing frames leave
+        try:
+            async with asyncio.timeout(1.0):
+                await self._activity.report()  # nothing is open here any more
+        except TimeoutError:
+            pass
+        await self._tasks.close()
+        self._files.close()
+        try:
+            async with asyncio.timeout(2.0):
+                await self._server.close_all_connections()
+        except TimeoutError:
+            log.warning("some connections did not close in time")
+        await self.hub.close()
+
+
+def _log_request(handler: RequestHandler) -> None:
+    """One line per request, without the query: it can hold what must not be in a log."""
+    request = handler.request
+    log.debug("%s %s %s %.1f ms", handler.get_status(), request.method, request.path, 1000 * request.request_time())

@@ -1,0 +1,178 @@
+"""What waits for one client: bounded by bytes, lossless while it can be, and honest where it cannot.
+
+The kernel is always read (it would drop its own messages otherwise), so a client that reads slowly is given, in
+this order: adjacent stream messages of one request joined into one; outputs dropped, with a note on stderr in
+their place that says how much; a refusal (`push` returns False), upon which it is closed with 1013.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import msgspec
+
+from proxy.core.frames import header_facts
+from proxy.core.limits import DEFAULT_LIMITS, ENTRY_OVERHEAD_BYTES, Limits
+from proxy.core.messages import Minter
+from proxy.core.wire import JSON_PARTS, Part, Parts
+from proxy.errors import BadMessage
+
+DROPPABLE = frozenset({"stream", "display_data", "update_display_data", "execute_result", "comm_msg"})
+"""Outputs. Everything else keeps the front end's idea of the kernel right, and is never dropped."""
+
+
+class _StreamContent(msgspec.Struct):
+    name: str
+    text: str
+
+
+_stream_content = msgspec.json.Decoder(_StreamContent)
+
+
+@dataclass(slots=True)
+class _Message:
+    channel: str
+    parts: Parts
+    size: int
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Stream messages joined: the first one's header, parent and metadata, everybody's text."""
+
+    parts: Parts
+    name: str
+    size: int
+    texts: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Gap:
+    """Outputs of one request that were dropped here."""
+
+    parent: Part
+    size: int
+    messages: int = 0
+    dropped_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Dropped:
+    """How much was dropped so far, for the metrics."""
+
+    messages: int = 0
+    dropped_bytes: int = 0
+
+
+class ClientQueue:
+    """First in, first out, of Jupyter messages on their way to one client. Not thread-safe, no I/O.
+
+    `mint` makes the header of the note about dropped outputs.
+    """
+
+    def __init__(self, mint: Minter, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._mint = mint
+        self._limits = limits
+        self._entries: deque[_Message | _Stream | _Gap] = deque()
+        self._bytes = 0
+        self.dropped = Dropped()
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait, with what keeping them costs."""
+        return self._bytes
+
+    def push(self, channel: str, parts: Parts) -> bool:
+        """Add a message. False when even what must not be dropped finds no room; nothing was added then."""
+        size = sum(map(len, parts)) + ENTRY_OVERHEAD_BYTES
+        after = self._bytes + size
+        if after > self._limits.join_from_bytes and self._entries and channel == "iopub":
+            if self._join(parts):
+                return True
+            if after > self._limits.droppable_bytes and _kind(parts) in DROPPABLE:
+                return self._drop(parts)
+        if after > self._limits.queue_bytes and self._entries:
+            return False
+        self._append(_Message(channel, parts, size), size)
+        return True
+
+    def pop(self) -> tuple[str, Parts]:
+        """Take the oldest message. Raises IndexError when there is none."""
+        entry = self._entries.popleft()
+        self._bytes -= entry.size
+        match entry:
+            case _Message(channel, parts, _):
+                return channel, parts
+            case _Stream(parts, name, _, texts):
+                content = msgspec.json.encode({"name": name, "text": "".join(texts)})
+                return "iopub", [*parts[:3], content]
+            case _Gap(parent, _, messages, dropped):
+                text = (
+                    f"\n[{messages} messages ({dropped} bytes) of this output were dropped here, "
+                    "because this browser reads more slowly than the kernel writes.]\n"
+                )
+                return "iopub", self._mint("stream", {"name": "stderr", "text": text}, parent)
+
+    def _append(self, entry: _Message | _Stream | _Gap, size: int) -> None:
+        self._entries.append(entry)
+        self._bytes += size
+
+    def _join(self, parts: Parts) -> bool:
+        """Add the text of a stream message to the one that waits last, if they belong together."""
+        last = self._entries[-1]
+        if isinstance(last, _Gap) or len(parts) != JSON_PARTS:
+            return False
+        if last.parts[1] != parts[1] or last.size > self._limits.joined_bytes:
+            return False  # another request's; a kernel writes one request's parent header always alike
+        if self._bytes + len(parts[3]) > self._limits.droppable_bytes:
+            return False
+        content = _stream_of(parts)
+        if content is None:
+            return False
+        if isinstance(last, _Message):
+            first = _stream_of(last.parts) if last.channel == "iopub" else None
+            if first is None:
+                return False
+            last = self._entries[-1] = _Stream(last.parts, first.name, last.size, [first.text])
+        if last.name != content.name:
+            return False
+        last.texts.append(content.text)
+        last.size += len(parts[3])
+        self._bytes += len(parts[3])
+        return True
+
+    def _drop(self, parts: Parts) -> bool:
+        last = self._entries[-1]
+        if not (isinstance(last, _Gap) and last.parent == parts[1]):
+            size = ENTRY_OVERHEAD_BYTES + len(parts[1])
+            if self._bytes + size > self._limits.queue_bytes:
+                return False
+            last = _Gap(parts[1], size)
+            self._append(last, size)
+        size = sum(map(len, parts))
+        last.messages += 1
+        last.dropped_bytes += size
+        self.dropped.messages += 1
+        self.dropped.dropped_bytes += size
+        return True
+
+
+def _kind(parts: Parts) -> str:
+    try:
+        return header_facts(parts[0]).msg_type
+    except BadMessage:
+        return ""
+
+
+def _stream_of(parts: Parts) -> _StreamContent | None:
+    """The content of a stream message without buffers; None for every other message."""
+    if len(parts) != JSON_PARTS or b'"stream"' not in bytes(parts[0]) or _kind(parts) != "stream":
+        return None
+    try:
+        return _stream_content.decode(parts[3])
+    except (ValueError, RecursionError):
+        return None

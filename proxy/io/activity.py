@@ -1,0 +1,49 @@
+"""Tells the hub every two seconds what is open here, and closes what it says is revoked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from proxy.contract.activity import ActivityAnswer, ActivityReport
+from proxy.errors import HubAway
+from proxy.io.connections import Connections
+from proxy.io.hub_client import HubClient
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 2.0
+DEADLINE_SECONDS = 5.0
+
+
+class Activity:
+    """The reports of one proxy, called `proxy_id`. While the hub is away, connections stay."""
+
+    def __init__(
+        self, hub: HubClient, connections: Connections, proxy_id: str, every_seconds: float = REPORT_SECONDS
+    ) -> None:
+        self._hub = hub
+        self._connections = connections
+        self._proxy_id = proxy_id
+        self._every_seconds = every_seconds
+        self._is_heard = True
+
+    async def report_for_ever(self) -> None:
+        """Report until cancelled."""
+        while True:
+            await self.report()
+            await asyncio.sleep(self._every_seconds)
+
+    async def report(self) -> None:
+        """Report once and do as the hub answers. Never raises: the next report makes good."""
+        report = ActivityReport(self._proxy_id, self._connections.report())
+        try:
+            answer: ActivityAnswer = await self._hub.ask("/internal/activity", report, ActivityAnswer, DEADLINE_SECONDS)
+        except HubAway as away:
+            if self._is_heard:
+                log.warning("connections cannot be reported: %s", away)
+            self._is_heard = False
+            return
+        self._is_heard = True
+        if answer.revoked and (ended := self._connections.end_principals(answer.revoked)):
+            log.info("closed %d connections of signed-out principals", ended)

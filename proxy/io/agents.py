@@ -1,0 +1,135 @@
+"""One agent client per workspace, shared by all connections into it, and who hears its events.
+
+Resource handling: `Agents.use` counts users; the client is closed when the last one leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from proxy.contract.agent import AgentEvent, Attachment, KernelEvent, KernelInfo
+from proxy.kit.agent_client import AgentClient, AgentFailure, AgentRefused
+from proxy.kit.tasks import TaskOwner
+
+log = logging.getLogger(__name__)
+
+ATTACH_SECONDS = 5.0
+RETURN_SECONDS = 30.0
+"""How long a lost agent has to come back before the connections into its workspace are closed."""
+RETURN_PAUSE_SECONDS = 1.0
+
+OnKernel = Callable[[KernelInfo], None]
+
+
+class SharedAgent:
+    """The agent of one workspace: kernel attachments, counted, with their events given to each connection.
+
+    When the agent is lost (it restarts, or is frozen for a while) connections live on: kernels talk to proxies
+    directly. They are closed (`on_gone`) when it has not come back, with the same kernel, in `RETURN_SECONDS`.
+    """
+
+    def __init__(self, folder: Path, owner_uid: int) -> None:
+        self.client = AgentClient(folder, owner_uid)
+        self.client.on_event = self._on_event
+        self.client.on_lost = self._on_lost
+        self._listeners: dict[str, dict[object, tuple[OnKernel, Callable[[], None]]]] = {}
+        self._tasks = TaskOwner(f"agent.{folder.name}")
+        self._returning: asyncio.Task[None] | None = None
+
+    async def attach(
+        self, kernel_id: str, token: object, on_kernel: OnKernel, on_gone: Callable[[], None]
+    ) -> Attachment:
+        """Attach a connection, known by `token`; `on_kernel` hears of every change until `detach`.
+
+        Raises AgentRefused (no such kernel) or AgentSilent; nothing is attached then.
+        """
+        self._listeners.setdefault(kernel_id, {})[token] = (on_kernel, on_gone)
+        try:
+            return await self.client.attach_kernel(kernel_id, timeout=ATTACH_SECONDS)
+        except BaseException:
+            self._forget(kernel_id, token)
+            raise
+
+    async def key_of(self, kernel_id: str) -> Attachment:
+        """Ask again for an attached kernel's key and state, after a restart. Raises like `attach`."""
+        return await self.client.attach_kernel(kernel_id, timeout=ATTACH_SECONDS)
+
+    async def detach(self, kernel_id: str, token: object) -> None:
+        """End one connection's attachment; the agent is told after the last. Never raises."""
+        if self._forget(kernel_id, token):
+            try:
+                await self.client.detach_kernel(kernel_id, timeout=2.0)
+            except AgentFailure as failure:
+                log.debug("detaching from kernel %s: %s", kernel_id, failure)
+
+    async def close(self) -> None:
+        """Close the client and stop waiting for its return."""
+        await self._tasks.close()
+        await self.client.close()
+
+    def _forget(self, kernel_id: str, token: object) -> bool:
+        listeners = self._listeners.get(kernel_id, {})
+        listeners.pop(token, None)
+        if listeners:
+            return False
+        return self._listeners.pop(kernel_id, None) is not None
+
+    def _on_event(self, event: AgentEvent) -> None:
+        if isinstance(event, KernelEvent):
+            for on_kernel, _ in list(self._listeners.get(event.kernel.kernel_id, {}).values()):
+                on_kernel(event.kernel)
+
+    def _on_lost(self) -> None:
+        if self._listeners and (self._returning is None or self._returning.done()):
+            self._returning = self._tasks.start(self._attach_again(), "return")
+
+    async def _attach_again(self) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + RETURN_SECONDS
+        for kernel_id in list(self._listeners):
+            while kernel_id in self._listeners:
+                try:
+                    attachment = await self.key_of(kernel_id)
+                except AgentRefused:
+                    self._gone(kernel_id)
+                except AgentFailure:
+                    if loop.time() >= until:
+                        self._gone(kernel_id)
+                    await asyncio.sleep(RETURN_PAUSE_SECONDS)
+                    continue
+                else:
+                    self._on_event(KernelEvent(attachment.kernel))
+                break
+
+    def _gone(self, kernel_id: str) -> None:
+        for _, on_gone in list(self._listeners.get(kernel_id, {}).values()):
+            on_gone()
+
+
+class Agents:
+    """The agents of all workspaces with connections through this proxy."""
+
+    def __init__(self) -> None:
+        self._shared: dict[tuple[str, int], SharedAgent] = {}
+        self._users: Counter[tuple[str, int]] = Counter()
+
+    @asynccontextmanager
+    async def use(self, run_folder: str, owner_uid: int) -> AsyncIterator[SharedAgent]:
+        """The workspace's agent, for as long as the block lasts."""
+        key = (run_folder, owner_uid)
+        agent = self._shared.get(key)
+        if agent is None:
+            agent = self._shared[key] = SharedAgent(Path(run_folder), owner_uid)
+        self._users[key] += 1
+        try:
+            yield agent
+        finally:
+            self._users[key] -= 1
+            if not self._users[key]:
+                del self._users[key], self._shared[key]
+                await agent.close()

@@ -1,0 +1,80 @@
+"""What all HTTP handlers of the proxy share: no Server header, plain errors, no ETags of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from tornado.httputil import HTTPServerRequest
+from tornado.web import RequestHandler
+
+from proxy.core.http_rules import Gateways, Heads
+from proxy.errors import Refused
+
+RETRY_SECONDS = 2
+
+
+def heads_of(request: HTTPServerRequest) -> Heads:
+    """The head of a request, as the rules want it."""
+    return Heads(request.method or "", request.version, request.uri or "", list(request.headers.get_all()))
+
+
+def peer_of(request: HTTPServerRequest) -> str:
+    """The address at the other end of the connection; a Unix socket has none."""
+    return request.remote_ip or "127.0.0.1"
+
+
+class PlainHandler(RequestHandler):
+    """Base: errors are one sentence, as text, or as JSON beneath ``/api/``."""
+
+    def set_default_headers(self) -> None:
+        """Name no software."""
+        self.clear_header("Server")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    def compute_etag(self) -> str | None:
+        """None: tornado would hash every answer."""
+        return None
+
+    def refuse(self, refused: Refused) -> None:
+        """Finish with an error."""
+        self.clear()
+        self.set_status(refused.status, None if refused.status < 600 else "Error")
+        self.set_header("Cache-Control", "no-store")
+        if refused.status in (502, 503):
+            self.set_header("Retry-After", str(RETRY_SECONDS))
+        if "/api/" in self.request.path:
+            self.set_header("Content-Type", "application/json")
+            body = {"message": refused.message, "reason": None, "code": refused.code}
+            self.finish(msgspec.json.encode(body))
+        else:
+            self.set_header("Content-Type", "text/plain; charset=utf-8")
+            self.finish(refused.message + "\n")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """What tornado itself refuses, and our own mistakes, without a traceback."""
+        reason = "The request cannot be answered." if status_code >= 500 else "The request was refused."
+        self.refuse(Refused(status_code, f"http.{status_code}", reason))
+
+
+class RefusingHandler(PlainHandler):
+    """Answers every method with one refusal, whatever was asked."""
+
+    def initialize(self, refused: Refused) -> None:
+        """Take the refusal to give."""
+        self._refused = refused
+
+    def prepare(self) -> None:
+        """Refuse."""
+        self.refuse(self._refused)
+
+
+class Origin:
+    """Who a request comes from, gateways taken into account."""
+
+    def __init__(self, gateways: Gateways) -> None:
+        self._gateways = gateways
+
+    def of(self, request: HTTPServerRequest) -> tuple[str, str]:
+        """The client's address and scheme."""
+        return self._gateways.client(peer_of(request), request.protocol, heads_of(request))

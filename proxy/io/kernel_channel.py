@@ -1,0 +1,231 @@
+"""``/user/<name>/api/kernels/<id>/channels``: performs what a connection's `Bridge` decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import uuid
+from collections.abc import Awaitable
+from pathlib import Path
+
+from proxy.contract.agent import KernelInfo
+from proxy.contract.close_codes import CloseCode
+from proxy.contract.route import KernelRoute, TerminalRoute
+from proxy.core.bridge import (
+    Bridge,
+    ClientSent,
+    Close,
+    CloseSockets,
+    Command,
+    Event,
+    KernelObserved,
+    KernelSent,
+    OpenSockets,
+    PatienceEnded,
+    Phase,
+    Probe,
+    SocketsFailed,
+    SocketsOpened,
+    ToClient,
+    ToKernel,
+    Wait,
+)
+from proxy.core.client_queue import ClientQueue
+from proxy.core.frames import V1_SUBPROTOCOL, DefaultFraming, V1Framing
+from proxy.core.messages import make_minter
+from proxy.core.wire import Signer
+from proxy.errors import BadMessage, Refused
+from proxy.io.agents import SharedAgent
+from proxy.io.client_writer import ClientWriter
+from proxy.io.connections import Holder
+from proxy.io.kernel_sockets import KernelSockets
+from proxy.io.websocket import ChannelHandler
+from proxy.kit.agent_client import AgentRefused, AgentSilent
+from proxy.kit.sockets import SocketRefused
+
+log = logging.getLogger(__name__)
+
+OPEN_TRIES = 60
+OPEN_PAUSE_SECONDS = 0.25
+SESSION_CHARACTERS = 128
+
+
+class KernelHandler(ChannelHandler):
+    """One client's connection to one kernel."""
+
+    kind = "kernel"
+    _sockets: KernelSockets | None = None
+    _opening: asyncio.Task[None] | None = None
+    _patience: asyncio.TimerHandle | None = None
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        """The v1 framing wherever it is offered."""
+        return V1_SUBPROTOCOL if V1_SUBPROTOCOL in subprotocols else None
+
+    async def attach(self, route: KernelRoute | TerminalRoute) -> Holder:
+        """See `ChannelHandler.attach`."""
+        if not isinstance(route, KernelRoute):
+            raise Refused(404, "route.kind", "There is no such kernel.")
+        self._route = route
+        self._seen: KernelInfo | None = None
+        self._agent: SharedAgent = await self._resources.enter_async_context(
+            self._services.agents.use(route.run_folder, route.owner_uid)
+        )
+        attachment = await self._agent.attach(route.kernel_id, self, self._on_kernel, self._on_gone)
+        self._resources.push_async_callback(self._agent.detach, route.kernel_id, self)
+        self._key = attachment
+        session = self.get_query_argument("session_id", "")[:SESSION_CHARACTERS]
+        return Holder(route.principal, route.workspace_id, route.kernel_id, session or None)
+
+    def begin(self) -> None:
+        """See `ChannelHandler.begin`."""
+        limits = self._services.limits
+        framing = V1Framing(limits) if self.selected_subprotocol else DefaultFraming(limits)
+        mint = make_minter(uuid.uuid4().hex, lambda: uuid.uuid4().hex, self._services.clock.now)
+        self._queue = ClientQueue(mint, limits)
+        self._writer = ClientWriter(self.protocol13().stream, framing, self._queue, self.is_writable, self._on_overflow)
+        self._bridge = Bridge(framing, mint, limits)
+        self._counted_bytes = self._counted_messages = 0
+        self._see(self._seen or self._key.kernel)
+
+    def receive(self, message: str | bytes) -> Awaitable[None] | None:
+        """See `ChannelHandler.receive`."""
+        metrics = self._services.metrics
+        metrics.messages.labels("up").inc()
+        metrics.bytes.labels("up").inc(len(message))
+        return self._feed(ClientSent(message))
+
+    async def flush_out(self) -> None:
+        """See `ChannelHandler.flush_out`."""
+        if self._sockets is not None:
+            self._sockets.drain_iopub()
+        await self._writer.flush()
+
+    def release(self) -> None:
+        """See `ChannelHandler.release`."""
+        self._close_sockets()
+        if self._opening is not None:
+            self._opening.cancel()
+        self._count()
+
+    # ---- events
+
+    def _on_kernel(self, info: KernelInfo) -> None:
+        self._seen = info
+        if self._is_open:
+            self._see(info)
+
+    def _see(self, info: KernelInfo) -> None:
+        if self._sockets is not None and info.state in ("restarting", "dead"):
+            self._sockets.drain_iopub()  # its last words come before the news of its end
+        self._feed(KernelObserved(info.state, info.generation, info.reason))
+
+    def _on_gone(self) -> None:
+        self.end(CloseCode.SERVICE_RESTART, "the kernel's container does not answer")
+
+    def _on_messages(self, channel: str, messages: list[list[bytes]]) -> None:
+        self._feed(KernelSent(channel, messages))
+
+    def _on_overflow(self) -> None:
+        self.end(CloseCode.TRY_AGAIN_LATER, "this client reads too slowly")
+
+    def _feed(self, event: Event) -> Awaitable[None] | None:
+        """Perform what follows from an event; what is returned is done when the kernel takes more."""
+        blocked = None
+        for command in self._bridge.handle(event):
+            blocked = self._perform(command) or blocked
+        return blocked
+
+    # ---- commands
+
+    def _perform(self, command: Command) -> Awaitable[None] | None:
+        match command:
+            case ToClient(channel, messages):
+                self._writer.send(channel, messages)
+            case ToKernel(channel, frames):
+                if self._sockets is not None:
+                    return self._sockets.send(channel, frames)
+            case OpenSockets(generation):
+                self._open_sockets(generation)
+            case CloseSockets():
+                self._close_sockets()
+            case Wait(seconds, generation):
+                self._patience = asyncio.get_running_loop().call_later(seconds, self._feed, PatienceEnded(generation))
+            case Probe(frames):
+                self._probe(frames)
+            case Close(code, reason):
+                self.end(code, reason)
+        if self._sockets is not None and self._bridge.phase is Phase.LIVE:
+            self._sockets.end_probes()
+        return None
+
+    def _probe(self, frames: list[bytes | memoryview]) -> None:
+        try:
+            if self._sockets is not None:
+                self._sockets.probe(frames, _identity())
+        except SocketRefused as refused:
+            log.debug("no probe of kernel %s: %s", self._route.kernel_id, refused)
+
+    def _open_sockets(self, generation: int) -> None:
+        self._close_sockets()
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._key.kernel.generation == generation and self._try_open(generation):
+            return
+        self._opening = self._services.tasks.start(self._keep_opening(generation), "kernel.open")
+
+    async def _keep_opening(self, generation: int) -> None:
+        """Learn this generation's key, then open the sockets, which may not be there quite yet."""
+        for _ in range(OPEN_TRIES):
+            try:
+                self._key = await self._agent.key_of(self._route.kernel_id)
+            except AgentRefused:
+                self._feed(SocketsFailed(generation, gone=True))
+                return
+            except AgentSilent:
+                pass
+            else:
+                if self._key.kernel.generation == generation and self._try_open(generation):
+                    return
+            await asyncio.sleep(OPEN_PAUSE_SECONDS)
+        self._feed(SocketsFailed(generation, gone=False))
+
+    def _try_open(self, generation: int) -> bool:
+        route = self._route
+        try:
+            signer = Signer(self._key.key.encode(), self._key.signature_scheme)
+            self._sockets = KernelSockets(
+                Path(route.run_folder),
+                route.kernel_id,
+                route.owner_uid,
+                _identity(),
+                self._on_messages,
+                self._services.limits,
+            )
+        except (SocketRefused, BadMessage) as refused:
+            log.info("sockets of kernel %s: %s", route.kernel_id, refused)
+            return False
+        self._feed(SocketsOpened(generation, signer))
+        return True
+
+    def _close_sockets(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if self._sockets is not None:
+            self._sockets.close()
+            self._sockets = None
+
+    def _count(self) -> None:
+        metrics, writer, dropped = self._services.metrics, self._writer, self._queue.dropped
+        metrics.messages.labels("down").inc(writer.messages)
+        metrics.bytes.labels("down").inc(writer.bytes)
+        metrics.dropped.inc(dropped.messages)
+        metrics.dropped_bytes.inc(dropped.dropped_bytes)
+        metrics.rejected.inc(self._bridge.rejected + writer.unframed)
+
+
+def _identity() -> bytes:
+    """A ZeroMQ routing id that nobody can guess or choose."""
+    return b"kh-" + secrets.token_hex(16).encode()

@@ -1,0 +1,235 @@
+"""The WebSocket end of every connection: asked for before the upgrade, pinged, closed with the right code.
+
+Nothing is upgraded before the hub has said yes and the workspace's agent has answered, so that a refusal is an
+ordinary HTTP answer (403, 404, 503), which front ends understand better than a socket that opens and closes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
+from typing import cast
+
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol13
+
+from proxy.contract.close_codes import CloseCode
+from proxy.contract.route import KernelRoute, RouteQuestion, TerminalRoute
+from proxy.core.limits import Limits
+from proxy.errors import Refused
+from proxy.io.agents import Agents
+from proxy.io.connections import Connections, Holder
+from proxy.io.handler import Origin, PlainHandler
+from proxy.io.routes import Routes
+from proxy.kit.agent_client import AgentRefused, AgentSilent
+from proxy.kit.clock import Clock
+from proxy.kit.tasks import TaskOwner
+from proxy.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class SocketServices:
+    """What WebSocket handlers work with."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        agents: Agents,
+        connections: Connections,
+        origin: Origin,
+        clock: Clock,
+        tasks: TaskOwner,
+        metrics: Metrics,
+        limits: Limits,
+    ) -> None:
+        self.routes = routes
+        self.agents = agents
+        self.connections = connections
+        self.origin = origin
+        self.clock = clock
+        self.tasks = tasks
+        self.metrics = metrics
+        self.limits = limits
+        self.is_closing = False
+
+
+class ChannelHandler(WebSocketHandler, PlainHandler):
+    """Base of the kernel's and the terminal's WebSocket. Satisfies `connections.Connection`."""
+
+    kind = "channel"
+    holder: Holder
+    heard_at = 0.0
+
+    def initialize(self, services: SocketServices) -> None:
+        """Take the collaborators."""
+        self._services = services
+        self._resources = AsyncExitStack()
+        self._is_open = False
+        self._is_ended = False
+
+    # ---- for subclasses
+
+    async def attach(self, route: KernelRoute | TerminalRoute) -> Holder:
+        """Reach what the route leads to. Raises Refused, AgentRefused or AgentSilent; enters `_resources`."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """The WebSocket is open."""
+        raise NotImplementedError
+
+    def receive(self, message: str | bytes) -> Awaitable[None] | None:
+        """The client sent a message; it is read no further until what is returned is done."""
+        raise NotImplementedError
+
+    async def flush_out(self) -> None:
+        """Return when what waited for the client is written."""
+
+    def release(self) -> None:
+        """Let go of everything that is not in `_resources`. Called once, at the end."""
+
+    # ---- before the upgrade
+
+    async def prepare(self) -> None:
+        """Ask the hub; refuse by an HTTP answer."""
+        services = self._services
+        try:
+            self._check_upgrade()
+            if services.is_closing:
+                raise Refused(503, "proxy.closing", "This proxy is restarting; try again.")
+            self.holder = await self.attach(await services.routes.ask(self._question()))
+            if self._is_ended:  # the client left meanwhile, and what it had then was released then
+                raise Refused(503, "websocket.left", "The client left.")
+        except Refused as refused:
+            await self._refuse(refused)
+        except AgentRefused as refused:
+            await self._refuse(Refused(404, "agent.refused", f"There is no such {self.kind}: {refused.message}."))
+        except AgentSilent:
+            message = "The container does not answer at the moment; try again."
+            await self._refuse(Refused(503, "agent.silent", message))
+
+    async def _refuse(self, refused: Refused) -> None:
+        self._services.metrics.refused.labels(str(refused.status)).inc()
+        await self._resources.aclose()
+        self.refuse(refused)
+
+    def _check_upgrade(self) -> None:
+        headers = self.request.headers
+        connection = [token.strip().lower() for token in headers.get("Connection", "").split(",")]
+        if (
+            self.request.method != "GET"
+            or headers.get("Upgrade", "").lower() != "websocket"
+            or "upgrade" not in connection
+            or headers.get("Sec-WebSocket-Version") != "13"
+            or not headers.get("Sec-WebSocket-Key")
+        ):
+            raise Refused(400, "websocket.expected", "Only WebSockets are served here.")
+
+    def _question(self) -> RouteQuestion:
+        request = self.request
+        address, scheme = self._services.origin.of(request)
+        path, _, query = (request.uri or "").partition("?")
+        get = request.headers.get
+        return RouteQuestion(
+            path=path,
+            query=query,
+            host=get("Host", ""),
+            scheme=scheme,
+            address=address,
+            cookie=get("Cookie", ""),
+            authorization=get("Authorization", ""),
+            origin=get("Origin"),
+            user_agent=get("User-Agent", ""),
+            sec_fetch_site=get("Sec-Fetch-Site", ""),
+        )
+
+    def check_origin(self, origin: str) -> bool:
+        """The hub's guard has judged the origin already: it knows the public address."""
+        return True
+
+    def check_trusted_origin(self, origin: str) -> bool:
+        """See `check_origin`."""
+        return True
+
+    # ---- tornado's callbacks
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        """Register, and begin."""
+        services = self._services
+        self.set_nodelay(True)
+        self._is_open = True
+        services.connections.add(self)
+        services.metrics.connections.labels(self.kind).inc()
+        if services.is_closing:
+            self.end(CloseCode.SERVICE_RESTART, "the proxy restarts")
+        else:
+            self.begin()
+
+    def on_message(self, message: str | bytes) -> Awaitable[None] | None:
+        """A message is a sign of life too."""
+        self.heard_at = self._services.clock.monotonic()
+        return None if self._is_ended else self.receive(message)
+
+    def on_pong(self, data: bytes) -> None:
+        """The client lives."""
+        self.heard_at = self._services.clock.monotonic()
+
+    def on_close(self) -> None:
+        """The WebSocket is gone, for whatever reason."""
+        self._release_once()
+
+    def on_connection_close(self) -> None:
+        """The connection is gone, maybe before the upgrade."""
+        super().on_connection_close()
+        self._release_once()
+
+    @property
+    def max_message_size(self) -> int:
+        """Largest message of a client."""
+        return self._services.limits.message_bytes
+
+    @property
+    def ping_interval(self) -> float:
+        """Tornado's own pings are off: `Connections` pings, and takes any message as an answer."""
+        return 0.0
+
+    # ---- connections.Connection
+
+    def send_ping(self) -> None:
+        """See `Connection.send_ping`."""
+        try:
+            self.ping(b"")
+        except WebSocketClosedError:
+            self._release_once()
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """See `Connection.end`."""
+        if not self._is_ended:
+            self._is_ended = True
+            self.close(int(code), reason.encode()[:120].decode(errors="ignore"))
+            self._release_once()
+
+    async def finish_sending(self) -> None:
+        """See `Connection.finish_sending`."""
+        await self.flush_out()
+
+    # ---- inner
+
+    def is_writable(self) -> bool:
+        """Whether frames may be sent still."""
+        return not self._is_ended and self.ws_connection is not None and not self.ws_connection.is_closing()
+
+    def protocol13(self) -> WebSocketProtocol13:
+        """Tornado's connection, whose stream `ClientWriter` writes to."""
+        return cast(WebSocketProtocol13, self.ws_connection)
+
+    def _release_once(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._services.connections.remove(self)
+            self._services.metrics.connections.labels(self.kind).dec()
+            self.release()
+        self._is_ended = True
+        resources, self._resources = self._resources, AsyncExitStack()
+        if not self._services.tasks.is_closed:
+            self._services.tasks.start(resources.aclose(), f"{self.kind}.release")

@@ -1,0 +1,46 @@
+"""Logging, configured once per process: lines for people, or one JSON object per line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per record: time (UTC, ISO 8601), level, logger, process, message, and the cause if any."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": self._process,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["cause"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def configure_logs(process: str, style: Literal["text", "json"] = "text", level: int = logging.INFO) -> None:
+    """Send all logs of this process to standard error. `process` is ``hub`` or ``proxy``."""
+    handler = logging.StreamHandler(sys.stderr)
+    if style == "json":
+        handler.setFormatter(JsonFormatter(process))
+    else:
+        handler.setFormatter(
+            logging.Formatter(f"%(asctime)s {process:5} %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+        )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("docker", "urllib3", "asyncio", "alembic", "aiosqlite"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
