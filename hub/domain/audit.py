@@ -20,3 +20,5 @@ class AuditEvent:
     subject: str
     address: str = ""
     details: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    id: int | None = None
+    """Its place in the log, which grows; None until it is recorded."""

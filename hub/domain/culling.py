@@ -32,7 +32,7 @@ class CullingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class KernelSnapshot:
-    """What the agent last said of a kernel. `heartbeat_missed_for` is None while its heart beats."""
+    """What the agent last said of a kernel. `idle_for` means nothing unless the state is idle."""
 
     id: KernelId
     state: KernelState
@@ -63,7 +63,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision, with its reason in words; `due_in` is when a kept thing would be culled, None for never."""
+    """One decision, its reason in words; `due_in` is when a kept thing would be culled, None for never."""
 
     action: Action
     workspace_id: WorkspaceId
@@ -99,7 +99,8 @@ def decide_kernel(policy: CullingPolicy, workspace_id: WorkspaceId, kernel: Kern
     if left > timedelta(0):
         return answer(Action.KEEP, f"idle for {in_words(kernel.idle_for)}", left)
     return answer(
-        Action.SHUT_KERNEL, f"idle for {in_words(kernel.idle_for)}, the limit is {in_words(policy.kernel_idle)}"
+        Action.SHUT_KERNEL,
+        f"idle for {in_words(kernel.idle_for)}, the limit is {in_words(policy.kernel_idle)}",
     )
 
 
@@ -109,8 +110,9 @@ def decide_workspace(policy: CullingPolicy, workspace: WorkspaceSnapshot) -> Dec
     def answer(action: Action, reason: str, due_in: timedelta | None = None) -> Decision:
         return Decision(action, workspace.id, None, reason, due_in)
 
-    if workspace.kernels:
-        return answer(Action.KEEP, f"it holds {_count(len(workspace.kernels), 'kernel')}")
+    living = sum(kernel.state is not KernelState.DEAD for kernel in workspace.kernels)
+    if living:
+        return answer(Action.KEEP, f"it holds {_count(living, 'kernel')}")
     if workspace.terminals:
         return answer(Action.KEEP, f"it holds {_count(workspace.terminals, 'terminal')}")
     if workspace.connections:

@@ -64,6 +64,7 @@ class User:
 
     @property
     def is_admin(self) -> bool:
+        """Whether the user may do everything in the hub."""
         return self.role is Role.ADMIN
 
 
@@ -91,7 +92,7 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class ApiToken:
-    """A token for programs. Its value is never stored, only its SHA-256; `scopes` empty means all of the owner's."""
+    """A token for programs. Its value is never stored, only its SHA-256. No `scopes`: all of the owner's."""
 
     id: TokenId
     user_id: UserId
@@ -101,3 +102,16 @@ class ApiToken:
     expires_at: datetime
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A link that works once, to become the first administrator or to set a password.
+
+    Its secret is never stored, only its SHA-256. `user_id` is None for somebody who is no user yet.
+    """
+
+    user_id: UserId | None
+    purpose: str
+    expires_at: datetime
+    used_at: datetime | None = None

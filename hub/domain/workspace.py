@@ -6,9 +6,11 @@ nothing and says why, so that late answers and repeated requests are harmless.
 
     stopped ──StartRequested──▶ starting ──Started──▶ running ──StopRequested──▶ stopping ──Stopped──▶ stopped
        ▲                            │                   │  ▲                        │
-       └────────StartFailed─────────┘   EngineSilent ──▶ unknown ◀── EngineSilent ──┘
-                                                         │
-                          Observed(running) / Observed(gone)
+       └────────StartFailed─────────┘
+
+    starting, running, stopping ──EngineSilent──▶ unknown ──any positive word──▶ running or stopped
+
+Nothing follows from the engine's silence, so `unknown` has no effects; a stop may be asked for in it.
 """
 
 from __future__ import annotations
@@ -106,16 +108,7 @@ class ObservedGone:
     reason: str
 
 
-Event = (
-    StartRequested
-    | Started
-    | StartFailed
-    | StopRequested
-    | Stopped
-    | EngineSilent
-    | ObservedRunning
-    | ObservedGone
-)
+Event = StartRequested | Started | StartFailed | StopRequested | Stopped | EngineSilent | ObservedRunning | ObservedGone
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,22 +148,29 @@ def advance(ws: Workspace, event: Event) -> Transition:
         case WorkspaceState.STOPPED, StartRequested():
             starting = replace(ws, state=WorkspaceState.STARTING, stop_reason=None, container_id=None)
             return Transition(starting, (StartContainer(),))
-        case WorkspaceState.STARTING, Started(container_id, at):
-            return Transition(_running(ws, container_id, started_at=at))
+        case ((WorkspaceState.STARTING | WorkspaceState.UNKNOWN), Started(container_id, at)):
+            return Transition(_running(ws, container_id, at))
         case WorkspaceState.STARTING, StartFailed(reason):
             return Transition(_stopped(ws, reason))
-        case (WorkspaceState.RUNNING | WorkspaceState.UNKNOWN | WorkspaceState.STARTING), StopRequested(reason):
+        case (
+            (WorkspaceState.RUNNING | WorkspaceState.UNKNOWN | WorkspaceState.STARTING),
+            StopRequested(reason),
+        ):
             stopping = replace(ws, state=WorkspaceState.STOPPING, stop_reason=reason)
             return Transition(stopping, (StopContainer(reason),))
-        case WorkspaceState.STOPPING, Stopped():
+        case ((WorkspaceState.STOPPING | WorkspaceState.UNKNOWN), Stopped()):
             return Transition(_stopped(ws, ws.stop_reason), (ForgetKernels(ws.stop_reason or "stopped"),))
-        case (WorkspaceState.RUNNING | WorkspaceState.STOPPING), EngineSilent():
+        case ((WorkspaceState.STARTING | WorkspaceState.RUNNING | WorkspaceState.STOPPING), EngineSilent()):
             return Transition(replace(ws, state=WorkspaceState.UNKNOWN))
-        case (WorkspaceState.UNKNOWN | WorkspaceState.STARTING), ObservedRunning(container_id):
-            return Transition(_running(ws, container_id, started_at=ws.started_at))
-        case WorkspaceState.STOPPED, ObservedRunning(container_id):
-            return Transition(_running(ws, container_id, started_at=ws.started_at))
-        case (WorkspaceState.RUNNING | WorkspaceState.UNKNOWN | WorkspaceState.STOPPING), ObservedGone(reason):
+        case (
+            (WorkspaceState.STOPPED | WorkspaceState.STARTING | WorkspaceState.UNKNOWN),
+            ObservedRunning(container_id),
+        ):
+            return Transition(_running(ws, container_id))
+        case (
+            (WorkspaceState.RUNNING | WorkspaceState.UNKNOWN | WorkspaceState.STOPPING),
+            ObservedGone(reason),
+        ):
             return Transition(_stopped(ws, ws.stop_reason or reason), (ForgetKernels(ws.stop_reason or reason),))
         case WorkspaceState.STARTING, ObservedGone(reason):
             return Transition(_stopped(ws, reason))
@@ -178,12 +178,13 @@ def advance(ws: Workspace, event: Event) -> Transition:
             return Transition(ws, ignored=f"{type(event).__name__} does not apply to a {state} workspace")
 
 
-def _running(ws: Workspace, container_id: str, started_at: datetime | None) -> Workspace:
+def _running(ws: Workspace, container_id: str, started_at: datetime | None = None) -> Workspace:
+    """Running since `started_at`; None for one that was only found running, whose times stay as known."""
     return replace(
         ws,
         state=WorkspaceState.RUNNING,
         container_id=container_id,
-        started_at=started_at,
+        started_at=started_at or ws.started_at,
         last_activity_at=started_at or ws.last_activity_at,
         stop_reason=None,
     )

@@ -1,0 +1,115 @@
+"""Sign-ins in the database."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, or_, select, update
+
+from hub.domain.ids import SignInId, UserId
+from hub.domain.users import SignIn
+from hub.store.tables import sign_ins, users
+from hub.store.transaction import Transaction
+from hub.store.types import loggable
+
+MAX_USER_AGENT_CHARS = 400
+MAX_ADDRESS_CHARS = 100
+
+
+class SignIns:
+    """Browsers' logins. Of a cookie only the SHA-256 is kept, `digest`."""
+
+    def __init__(self, db: Transaction) -> None:
+        self._db = db
+
+    async def add(self, sign_in: SignIn, digest: bytes) -> None:
+        """Record a new sign-in. Address and user agent are made fit to be recorded, and cut."""
+        await self._db.execute(
+            insert(sign_ins).values(
+                id=sign_in.id,
+                user_id=sign_in.user_id,
+                digest=digest,
+                created_at=sign_in.created_at,
+                last_seen_at=sign_in.last_seen_at,
+                address=loggable(sign_in.address, MAX_ADDRESS_CHARS),
+                user_agent=loggable(sign_in.user_agent, MAX_USER_AGENT_CHARS),
+                revoked_at=sign_in.revoked_at,
+            )
+        )
+
+    async def find(self, sign_in_id: SignInId) -> SignIn | None:
+        """The sign-in with this id, revoked or not, or None."""
+        return _optional(await self._db.row(select(sign_ins).where(sign_ins.c.id == sign_in_id)))
+
+    async def find_by_digest(self, digest: bytes) -> SignIn | None:
+        """The sign-in whose cookie has this SHA-256, revoked or not, or None."""
+        return _optional(await self._db.row(select(sign_ins).where(sign_ins.c.digest == digest)))
+
+    async def list(self, user_id: UserId) -> builtins.list[SignIn]:
+        """The user's sign-ins, revoked ones too, the one seen last first."""
+        query = select(sign_ins).where(sign_ins.c.user_id == user_id)
+        query = query.order_by(sign_ins.c.last_seen_at.desc(), sign_ins.c.id)
+        return [_sign_in(row) for row in await self._db.rows(query)]
+
+    async def touch(self, sign_in_id: SignInId, at: datetime, address: str) -> None:
+        """Remember when and from where the sign-in was last used."""
+        await self._db.execute(
+            update(sign_ins)
+            .where(sign_ins.c.id == sign_in_id)
+            .values(last_seen_at=at, address=loggable(address, MAX_ADDRESS_CHARS))
+        )
+
+    async def revoke(self, sign_in_id: SignInId, at: datetime) -> bool:
+        """End a sign-in for good. Whether it had not been revoked before."""
+        return bool(
+            await self._db.count(
+                update(sign_ins)
+                .where(sign_ins.c.id == sign_in_id, sign_ins.c.revoked_at.is_(None))
+                .values(revoked_at=at)
+            )
+        )
+
+    async def revoke_all(
+        self, user_id: UserId, at: datetime, except_id: SignInId | None = None
+    ) -> builtins.list[SignInId]:
+        """End all of the user's sign-ins but one; the ids of those that ended with this call."""
+        statement = update(sign_ins).where(sign_ins.c.user_id == user_id, sign_ins.c.revoked_at.is_(None))
+        if except_id is not None:
+            statement = statement.where(sign_ins.c.id != except_id)
+        ended = await self._db.rows(statement.values(revoked_at=at).returning(sign_ins.c.id))
+        return [SignInId(row.id) for row in ended]
+
+    async def live(self, ids: Iterable[SignInId]) -> set[SignInId]:
+        """Those of `ids` that are neither revoked nor of a user who is disabled or deleted.
+
+        Sign-ins end by age as well, which is the policy of the guard and not looked at here.
+        """
+        query = select(sign_ins.c.id).join(users, users.c.id == sign_ins.c.user_id)
+        query = query.where(sign_ins.c.revoked_at.is_(None), users.c.disabled_at.is_(None))
+        rows = await self._db.rows_for(ids, lambda keys: query.where(sign_ins.c.id.in_(keys)))
+        return {SignInId(row.id) for row in rows}
+
+    async def prune(self, before: datetime) -> int:
+        """Delete sign-ins that were revoked, or last used, before this time. How many."""
+        return await self._db.count(
+            delete(sign_ins).where(or_(sign_ins.c.last_seen_at < before, sign_ins.c.revoked_at < before))
+        )
+
+
+def _optional(row: Row[Any] | None) -> SignIn | None:
+    return None if row is None else _sign_in(row)
+
+
+def _sign_in(row: Row[Any]) -> SignIn:
+    return SignIn(
+        id=SignInId(row.id),
+        user_id=UserId(row.user_id),
+        created_at=row.created_at,
+        last_seen_at=row.last_seen_at,
+        address=row.address,
+        user_agent=row.user_agent,
+        revoked_at=row.revoked_at,
+    )

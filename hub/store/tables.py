@@ -1,0 +1,192 @@
+"""The tables. docs/reference/database.md says what each is for; migrations/versions makes them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+)
+
+from hub.store.types import BigKey, Json, PlainText, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def _user(*, primary_key: bool = False, nullable: bool = False) -> Column[str]:
+    """The user to whom a row belongs and with whom it goes."""
+    target = ForeignKey("users.id", ondelete="CASCADE")
+    return Column("user_id", PlainText, target, primary_key=primary_key, nullable=nullable)
+
+
+# Each number and id that was ever given to a user. Rows are never deleted, so neither is ever given again:
+# uids of containers and names of folders derive from them and outlive the user. PostgreSQL leaves a gap where
+# a transaction was rolled back; SQLite gives the number to the next.
+user_numbers = Table(
+    "user_numbers",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("user_id", PlainText, nullable=False, unique=True),
+    Column("given_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("number", Integer, ForeignKey("user_numbers.number"), nullable=False, unique=True),
+    Column("name", PlainText, nullable=False, unique=True),
+    Column("role", PlainText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+    Column("last_activity_at", UtcDateTime),
+)
+
+passwords = Table(
+    "passwords",
+    metadata,
+    _user(primary_key=True),
+    Column("hash", PlainText, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+)
+
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    _user(),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    Column("address", PlainText, nullable=False),
+    Column("user_agent", PlainText, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    Index(None, "user_id"),
+    Index(None, "last_seen_at"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    _user(),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("name", PlainText, nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Index(None, "user_id"),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    _user(nullable=True),
+    Column("purpose", PlainText, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
+    Index(None, "user_id"),
+    Index(None, "expires_at"),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("name", PlainText, nullable=False, unique=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("group_id", PlainText, ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
+    _user(primary_key=True),
+    Index(None, "user_id"),
+)
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    _user(),
+    Column("profile", PlainText, nullable=False),
+    Column("state", PlainText, nullable=False),
+    Column("image", PlainText, nullable=False),
+    Column("memory_bytes", BigInteger),
+    Column("cpus", Float),
+    Column("pids", Integer),
+    Column("container_id", PlainText),
+    Column("started_at", UtcDateTime),
+    Column("last_activity_at", UtcDateTime),
+    Column("stop_reason", PlainText),
+    UniqueConstraint("user_id", "profile"),
+    Index(None, "state"),
+)
+
+kernels = Table(
+    "kernels",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("workspace_id", PlainText, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False),
+    _user(),
+    Column("spec_name", PlainText, nullable=False),
+    Column("state", PlainText, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("last_activity_at", UtcDateTime, nullable=False),
+    Column("executions", BigInteger, nullable=False),
+    Column("reason", PlainText),
+    Index(None, "workspace_id"),
+    Index(None, "user_id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    _user(),
+    Column("kernel_id", PlainText, ForeignKey("kernels.id", ondelete="CASCADE"), nullable=False),
+    Column("path", PlainText, nullable=False),
+    Column("name", PlainText, nullable=False),
+    Column("type", PlainText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("user_id", "path"),
+    Index(None, "kernel_id"),
+)
+
+# Append-only: the repository has no other way, and triggers (made by the first migration) refuse UPDATE and
+# DELETE. There are no foreign keys, because what happened stays true when a user is gone.
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("action", PlainText, nullable=False),
+    Column("actor", PlainText, nullable=False),
+    Column("subject", PlainText, nullable=False),
+    Column("address", PlainText, nullable=False),
+    Column("details", Json, nullable=False),
+    Index(None, "action", "id"),
+    Index(None, "subject", "id"),
+    Index(None, "actor", "id"),
+    sqlite_autoincrement=True,
+)
