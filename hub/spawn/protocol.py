@@ -50,7 +50,7 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A positive answer about one workspace. `reason` says in words why it exited, if it did and it is known."""
+    """A positive answer about one workspace. `reason` says in words why it exited, if that is known."""
 
     workspace_id: WorkspaceId
     presence: Presence
