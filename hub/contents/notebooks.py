@@ -1,0 +1,123 @@
+"""Notebooks between the disk and the wire: nbformat's rules, Jupyter's exact bytes. Pure; slow for big ones.
+
+On the disk a notebook is JSON with sorted keys, an indent of one, multi-line texts as lists and a newline at
+the end, so that a save without a change gives the same bytes. On the wire it is version 4 with joined texts,
+and each code cell says whether its outputs may be shown (`metadata.trusted`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import nbformat
+from nbformat import reader
+
+from hub.errors import BadRequest, NotebookInvalid
+
+EMPTY = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+# nbformat has few annotations.
+_read: Callable[[str], Any] = reader.reads
+_convert: Callable[[Any, int], Any] = nbformat.convert
+_from_dict: Callable[[Any], Any] = nbformat.from_dict
+_version_of: Callable[[Any], tuple[int, int]] = reader.get_version
+_WRITERS = {major: nbformat.versions[major] for major in (3, 4)}
+_HARMLESS_OUTPUTS = frozenset({"stream", "error", "pyerr"})
+_EMPTY_RESULT = frozenset({"output_type", "execution_count", "prompt_number", "metadata"})
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A notebook ready for the disk. `trusted` says whether all of its outputs may be shown again."""
+
+    data: bytes
+    trusted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A notebook ready for the wire. `message` says in what it does not follow its format, None when it does."""
+
+    content: bytes
+    message: str | None
+
+
+def show(data: bytes, path: str, trusted: bool) -> Shown:
+    """The notebook file `data`, of any version, as version 4 for the wire.
+
+    Raises BadRequest when it cannot be read as a notebook at all. One that can, but breaks its format's rules,
+    is shown with a message. Missing cell ids are made up, for the reader only.
+    """
+    try:
+        notebook = _convert(_read(data.decode()), 4)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, nbformat.ValidationError) as error:
+        raise BadRequest(f"Unreadable notebook {path}: {_brief(error)}") from error
+    message = _fault(notebook)
+    for cell in _code_cells(notebook):
+        cell.setdefault("metadata", {})["trusted"] = trusted
+    return Shown(_to_wire(notebook), message)
+
+
+def write(content: bytes, path: str) -> Written:
+    """The notebook that a client sends, as bytes for the disk.
+
+    Raises NotebookInvalid when it does not follow its format, and says where.
+    """
+    try:
+        received = json.loads(content)
+        notebook = _from_dict(received)
+        major, _ = _version_of(notebook)
+        writer = _WRITERS[major]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise NotebookInvalid(f"{path} was not saved: it is not a notebook ({_brief(error)}).") from error
+    if (fault := _fault(notebook)) is not None:
+        raise NotebookInvalid(f"{path} was not saved, the file is as it was before. {fault}")
+    trusted = all(_is_harmless(cell) for cell in _code_cells(notebook))
+    try:
+        text: str = writer.writes_json(notebook)
+        return Written((text if text.endswith("\n") else text + "\n").encode(), trusted)
+    except (ValueError, RecursionError) as error:
+        raise NotebookInvalid(f"{path} was not saved: its text is not valid Unicode.") from error
+
+
+def _fault(notebook: Any) -> str | None:
+    """In what the notebook does not follow its format; None when it does."""
+    try:
+        nbformat.validate(notebook)
+    except nbformat.ValidationError as error:
+        return f"Notebook validation failed: {error}"
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
+        return f"Notebook validation failed: {_brief(error)}"
+    return None
+
+
+def _code_cells(notebook: Any) -> list[dict[str, Any]]:
+    sheets = notebook.get("worksheets", [notebook])
+    cells = [cell for sheet in sheets for cell in sheet.get("cells", [])]
+    return [cell for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+
+
+def _is_harmless(cell: dict[str, Any]) -> bool:
+    """Whether the cell's outputs may be shown again: the client says so, or none of them is rich."""
+    if cell.get("metadata", {}).get("trusted"):
+        return True
+    return all(
+        output.get("output_type") in _HARMLESS_OUTPUTS or set(output) <= _EMPTY_RESULT
+        for output in cell.get("outputs", [])
+    )
+
+
+def _to_wire(notebook: Any) -> bytes:
+    try:
+        return msgspec.json.encode(notebook)
+    except (UnicodeEncodeError, OverflowError, msgspec.MsgspecError):
+        # Lone surrogates and integers over 64 bits are JSON all the same; the slow way can write them.
+        return json.dumps(notebook).encode()
+
+
+def _brief(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."
