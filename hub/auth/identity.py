@@ -32,4 +32,5 @@ class Identity:
 
     @property
     def is_admin(self) -> bool:
+        """Whether administrators' pages and calls are open; never with a token of restricted scopes."""
         return self.user.is_admin and not self.scopes

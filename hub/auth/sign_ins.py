@@ -1,0 +1,123 @@
+"""Sign-ins: browsers' logins, made with a fresh secret each, listed and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from hub.auth.digests import digest_of, new_secret
+from hub.auth.recent import RecentIdentities
+from hub.domain.audit import AuditEvent
+from hub.domain.ids import SignInId, UserId, new_id
+from hub.domain.users import SignIn, User
+from hub.errors import NotFound
+from hub.store.engine import Store
+from proxy.kit.clock import Clock
+
+TOUCH_INTERVAL = timedelta(minutes=1)
+
+
+class SignIns:
+    """Sign-ins of all users. One unused for `idle`, or older than `longest`, has ended."""
+
+    def __init__(
+        self, store: Store, clock: Clock, recent: RecentIdentities, *, idle: timedelta, longest: timedelta
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._recent = recent
+        self._idle = idle
+        self._longest = longest
+
+    @property
+    def longest(self) -> timedelta:
+        """After this time a sign-in ends in any case; also how long a browser keeps the cookie."""
+        return self._longest
+
+    async def create(
+        self, user: User, address: str, user_agent: str, replaces: str | None = None
+    ) -> tuple[SignIn, str]:
+        """A new sign-in and its secret, the cookie's value, which is told only here.
+
+        `replaces` is the secret that the browser sent before, if any. The new one is always fresh, so what
+        somebody planted in the browser is worth nothing (session fixation), and the one replaced ends.
+        """
+        now, secret = self._clock.now(), new_secret()
+        sign_in = SignIn(
+            id=SignInId(new_id()),
+            user_id=user.id,
+            created_at=now,
+            last_seen_at=now,
+            address=address,
+            user_agent=user_agent,
+        )
+        event = AuditEvent(now, "sign_in.created", user.id, sign_in.id, address)
+        async with self._store.unit() as unit:
+            old = await unit.sign_ins.find_by_digest(digest_of(replaces)) if replaces else None
+            if old is not None:
+                await unit.sign_ins.revoke(old.id, now)
+            await unit.sign_ins.add(sign_in, digest_of(secret))
+            await unit.users.touch(user.id, now)
+            await unit.audit.add(event)
+        self._recent.clear()
+        return sign_in, secret
+
+    async def find(self, digest: bytes) -> tuple[SignIn, User] | None:
+        """The live sign-in whose secret has this digest, and its user; None if it ended or never was."""
+        async with self._store.reading() as unit:
+            sign_in = await unit.sign_ins.find_by_digest(digest)
+            user = await unit.users.find(sign_in.user_id) if sign_in is not None else None
+        if sign_in is None or user is None or user.disabled_at is not None:
+            return None
+        return (sign_in, user) if self._is_live(sign_in, self._clock.now()) else None
+
+    async def touch(self, sign_in: SignIn, address: str) -> None:
+        """Remember that it was used just now; written at most once a minute."""
+        now = self._clock.now()
+        if now - sign_in.last_seen_at < TOUCH_INTERVAL:
+            return
+        async with self._store.unit() as unit:
+            await unit.sign_ins.touch(sign_in.id, now, address)
+            await unit.users.touch(sign_in.user_id, now)
+
+    async def list(self, user: User) -> list[SignIn]:
+        """The user's live sign-ins, the one seen last first."""
+        async with self._store.reading() as unit:
+            found = await unit.sign_ins.list(user.id)
+        now = self._clock.now()
+        return [sign_in for sign_in in found if self._is_live(sign_in, now)]
+
+    async def live(self, ids: Iterable[SignInId]) -> set[SignInId]:
+        """Those of `ids` that are neither revoked nor of a user who is disabled or deleted."""
+        async with self._store.reading() as unit:
+            return await unit.sign_ins.live(ids)
+
+    async def revoke(self, user: User, sign_in_id: SignInId, address: str = "") -> None:
+        """End one of the user's sign-ins. Raises NotFound if it is not theirs; ended ones stay ended."""
+        now = self._clock.now()
+        async with self._store.unit() as unit:
+            sign_in = await unit.sign_ins.find(sign_in_id)
+            if sign_in is None or sign_in.user_id != user.id:
+                raise NotFound("There is no such sign-in.")
+            if await unit.sign_ins.revoke(sign_in_id, now):
+                await unit.audit.add(AuditEvent(now, "sign_in.ended", user.id, sign_in_id, address))
+        self._recent.clear()
+
+    async def revoke_all(
+        self, user_id: UserId, actor: str, address: str = "", except_id: SignInId | None = None
+    ) -> int:
+        """End all of a user's sign-ins, but for `except_id`; how many there were."""
+        now = self._clock.now()
+        async with self._store.unit() as unit:
+            ended = await unit.sign_ins.revoke_all(user_id, now, except_id)
+            event = AuditEvent(now, "sign_in.all_ended", actor, user_id, address, {"count": len(ended)})
+            await unit.audit.add(event)
+        self._recent.clear()
+        return len(ended)
+
+    def _is_live(self, sign_in: SignIn, now: datetime) -> bool:
+        return (
+            sign_in.revoked_at is None
+            and now - sign_in.last_seen_at < self._idle
+            and now - sign_in.created_at < self._longest
+        )

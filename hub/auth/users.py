@@ -1,0 +1,123 @@
+"""Users: added, found, disabled, deleted, made administrators; each change with its line in the audit log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hub.auth.recent import RecentIdentities
+from hub.domain.audit import AuditEvent
+from hub.domain.users import InvalidUsername, Role, User, normalise_username
+from hub.errors import BadRequest, Conflict, NotFound
+from hub.store.engine import Store
+from hub.store.unit import Unit
+from proxy.kit.clock import Clock
+
+
+def username(raw: str) -> str:
+    """The canonical form of a name that somebody typed. Raises BadRequest with what is allowed."""
+    try:
+        return normalise_username(raw)
+    except InvalidUsername as error:
+        raise BadRequest(str(error)) from error
+
+
+class Users:
+    """The hub's users. `actor` is the id of the user who acts, or ``hub`` or ``cli``."""
+
+    def __init__(self, store: Store, clock: Clock, recent: RecentIdentities) -> None:
+        self._store = store
+        self._clock = clock
+        self._recent = recent
+
+    async def add(self, name: str, role: Role, actor: str, address: str = "") -> User:
+        """A new user, without a password. Raises BadRequest for an impossible name, Conflict for a taken."""
+        name, now = username(name), self._clock.now()
+        async with self._store.unit() as unit:
+            user = await unit.users.add(name, role, now)
+            details: dict[str, str | int | float | bool | None] = {"name": name, "role": role.value}
+            await unit.audit.add(AuditEvent(now, "user.added", actor, user.id, address, details))
+        return user
+
+    async def get(self, name: str) -> User:
+        """The user with this name, in any spelling. Raises NotFound."""
+        try:
+            canonical = normalise_username(name)
+        except InvalidUsername:
+            raise NotFound("There is no such user.") from None
+        async with self._store.reading() as unit:
+            return _existing(await unit.users.find_by_name(canonical))
+
+    async def list(self, prefix: str = "", offset: int = 0, limit: int = 100) -> list[User]:
+        """Users whose names begin with `prefix`, in order of their names."""
+        async with self._store.reading() as unit:
+            return await unit.users.list(prefix.casefold(), offset, limit)
+
+    async def count(self, prefix: str = "") -> int:
+        """How many users there are whose names begin with `prefix`."""
+        async with self._store.reading() as unit:
+            return await unit.users.count(prefix.casefold())
+
+    async def disable(self, user: User, actor: str, address: str = "") -> User:
+        """Bar a user: nothing of theirs is lost, but no credential of theirs is valid until `enable`.
+
+        Raises Conflict for the last administrator.
+        """
+        now = self._clock.now()
+        async with self._store.unit() as unit:
+            current = _existing(await unit.users.find(user.id))
+            await _refuse_if_last_admin(unit, current)
+            changed = replace(current, disabled_at=current.disabled_at or now)
+            await unit.users.save(changed)
+            await unit.sign_ins.revoke_all(user.id, now)
+            await unit.audit.add(AuditEvent(now, "user.disabled", actor, user.id, address))
+        self._recent.clear()
+        return changed
+
+    async def enable(self, user: User, actor: str, address: str = "") -> User:
+        """Let a disabled user in again; they have to sign in anew."""
+        now = self._clock.now()
+        async with self._store.unit() as unit:
+            changed = replace(_existing(await unit.users.find(user.id)), disabled_at=None)
+            await unit.users.save(changed)
+            await unit.audit.add(AuditEvent(now, "user.enabled", actor, user.id, address))
+        self._recent.clear()
+        return changed
+
+    async def set_role(self, user: User, role: Role, actor: str, address: str = "") -> User:
+        """Make a user an administrator, or no longer one. Raises Conflict for the last administrator."""
+        now = self._clock.now()
+        async with self._store.unit() as unit:
+            current = _existing(await unit.users.find(user.id))
+            if role is not Role.ADMIN:
+                await _refuse_if_last_admin(unit, current)
+            changed = replace(current, role=role)
+            await unit.users.save(changed)
+            event = AuditEvent(now, "user.role_changed", actor, user.id, address, {"role": role.value})
+            await unit.audit.add(event)
+        self._recent.clear()
+        return changed
+
+    async def delete(self, user: User, actor: str, address: str = "") -> None:
+        """Delete a user and all their credentials. Their id, number and home are never given to another.
+
+        Whoever calls this stops the user's workspaces first. Raises Conflict for the last administrator.
+        """
+        now = self._clock.now()
+        async with self._store.unit() as unit:
+            current = _existing(await unit.users.find(user.id))
+            await _refuse_if_last_admin(unit, current)
+            await unit.users.delete(user.id)
+            event = AuditEvent(now, "user.deleted", actor, user.id, address, {"name": current.name})
+            await unit.audit.add(event)
+        self._recent.clear()
+
+
+def _existing(user: User | None) -> User:
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
+async def _refuse_if_last_admin(unit: Unit, user: User) -> None:
+    if user.is_admin and user.disabled_at is None and await unit.users.count_admins() <= 1:
+        raise Conflict(f"{user.name} is the last administrator; make somebody else one first.")

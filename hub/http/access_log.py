@@ -1,0 +1,49 @@
+"""One line per request: no query, no header and no body is ever in it, and nothing that moves the cursor.
+
+Queries may hold tokens and file names' contents, so they are left out; what is left comes from strangers,
+so it is shortened and control characters are escaped before anyone's terminal sees them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from hub import metrics
+
+if TYPE_CHECKING:
+    import tornado.web
+
+log = logging.getLogger("kernelhub.access")
+
+MAX_SHOWN_CHARS = 200
+_QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+
+
+def printable(text: str, limit: int = MAX_SHOWN_CHARS) -> str:
+    """`text` cut to `limit` characters, with control, invisible and direction-changing characters escaped."""
+    shown = text[:limit]
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    return escaped + ("…" if len(text) > limit else "")
+
+
+def log_request(handler: tornado.web.RequestHandler) -> None:
+    """Write the line and count the request; given to tornado as its `log_function`."""
+    request = handler.request
+    status = handler.get_status()
+    seconds = request.request_time()
+    metrics.observe_request(type(handler).__name__, request.method or "", status, seconds)
+    if request.path in _QUIET_PATHS and status < 400:
+        return
+    identity: Any = getattr(handler, "found_identity", None)
+    log.log(
+        logging.ERROR if status >= 500 and status != 503 else logging.INFO,
+        "%s %s %d %.1fms user=%s from=%s request=%s",
+        printable(request.method or "", 16),
+        printable(request.path),
+        status,
+        seconds * 1000,
+        identity.user.id if identity is not None else "-",
+        printable(getattr(handler, "address", ""), 64) or "-",
+        getattr(handler, "request_id", "-"),
+    )

@@ -1,0 +1,353 @@
+"""The base of every handler: who asks, may they, did they mean it, and how errors are answered.
+
+A handler class declares `access`; one that does not refuses everybody. In `prepare`, in this order: the
+request came through a proxy of ours, its body is within the limit, its sender is identified, access is
+decided, and a state-changing request that a cookie authenticates proves that one of our pages made it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+from enum import Enum
+from http.client import responses
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import quote, unquote
+
+import msgspec
+import tornado.iostream
+import tornado.web
+
+from hub.auth.identity import Credential, Identity
+from hub.domain.ids import new_id
+from hub.domain.users import InvalidUsername, normalise_username
+from hub.errors import BadRequest, Forbidden, HubError, NotSignedIn, TooLarge, TooManyRequests
+from hub.http.access_log import printable
+from hub.http.csrf import SAFE_METHODS, check_site, check_token
+from hub.http.headers import API_POLICY, PAGE_POLICY, security_headers
+from hub.http.redirect import in_ascii, is_local
+from hub.http.services import Services
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+INTERNAL_HEADER = "X-Kernelhub-Internal"
+JSON_TYPE = "application/json"
+_API_PATH = re.compile(r"/(?:hub/api|internal|health|user/[^/]+/(?:api|lab/api|files|kernelspecs|lsp))(?:/|\Z)")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
+
+
+class Access(Enum):
+    """Who may call a handler."""
+
+    PUBLIC = "anyone"
+    SIGNED_IN = "any user"
+    OWNER = "the user whose name is in the path"
+    ADMIN = "administrators"
+
+
+class HubHandler(tornado.web.RequestHandler):
+    """Base of the hub's handlers. Subclasses declare `access`, and answer or raise HubErrors."""
+
+    access: ClassVar[Access | None] = None
+    """Who may call it. None, the default, refuses everybody."""
+    scope: ClassVar[str | None] = None
+    """The scope that an API token with restricted scopes must have; None: such tokens are refused."""
+    page: ClassVar[bool | None] = None
+    """Whether errors are pages for people; None decides by path and the Accept header."""
+    behind_proxy: ClassVar[bool] = True
+    """Whether requests must come through a proxy of ours. Only health checks and metrics say False."""
+    csrf_exempt: ClassVar[bool] = False
+    """Only for public handlers that change nothing on behalf of a signed-in user."""
+
+    json_only: ClassVar[bool] = True
+    """Whether a body that comes with a cookie must be declared as JSON, which another site's form cannot do."""
+
+    found_identity: Identity | None = None
+    address: str = ""
+    scheme: str = "http"
+    request_id: str = ""
+
+    # -- what handlers use ------------------------------------------------------------------------------
+
+    @property
+    def services(self) -> Services:
+        """Everything that `hub.app` has wired."""
+        services: Services = self.application.settings["services"]
+        return services
+
+    @property
+    def identity(self) -> Identity:
+        """Who asks. Raises NotSignedIn where nobody is signed in (only possible if access is PUBLIC)."""
+        if self.found_identity is None:
+            raise NotSignedIn("Sign in first.")
+        return self.found_identity
+
+    def body(self, shape: type[T]) -> T:
+        """The request's JSON body as a typed value; an absent body is an empty object.
+
+        Raises BadRequest, naming the field and what was expected, when it is not JSON or not of that shape.
+        """
+        raw = self.request.body or b"{}"
+        sent_type = self.request.headers.get("Content-Type", JSON_TYPE).partition(";")[0].strip().lower()
+        by_cookie = self.found_identity is not None and self.found_identity.credential is Credential.COOKIE
+        if self.json_only and self.request.body and by_cookie and sent_type != JSON_TYPE:
+            raise BadRequest(f"The body must be sent as {JSON_TYPE}.")
+        try:
+            return msgspec.json.decode(raw, type=shape)
+        except msgspec.ValidationError as error:
+            raise BadRequest(f"The request's body is not as expected: {error}.") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadRequest("The request's body is not valid JSON.") from error
+
+    def write_json(self, value: Any, status: int = 200) -> None:
+        """Answer with `value` (anything msgspec can encode) as JSON."""
+        self.set_status(status)
+        self.set_header("Content-Type", JSON_TYPE)
+        self.finish(msgspec.json.encode(value))
+
+    def redirect(self, url: str, permanent: bool = False, status: int | None = None) -> None:
+        """Redirect to a path of this hub. Raises ValueError for anything else (see hub.http.redirect)."""
+        if not is_local(url):
+            raise ValueError("a redirect must lead to a path of this hub")
+        super().redirect(in_ascii(url), permanent, status)
+
+    def refuse_cross_site(self) -> None:
+        """Raise Forbidden if another site's page embeds or fetches this (for GETs of users' bytes)."""
+        site = self.request.headers.get("Sec-Fetch-Site")
+        if site is not None and site not in {"same-origin", "none"}:
+            raise Forbidden("This cannot be used from another site.")
+
+    # -- what subclasses may override -------------------------------------------------------------------
+
+    def body_limit(self) -> int:
+        """Most bytes of the request's body."""
+        return 1024 * 1024
+
+    def content_security_policy(self) -> str:
+        """The policy sent with the answer."""
+        return PAGE_POLICY if self.shows_pages() else API_POLICY
+
+    def check_access(self) -> None:
+        """Decide by `access`. Raises NotSignedIn or Forbidden."""
+        if self.access is None:
+            raise Forbidden("This address does not say who may use it, so nobody may.")
+        if self.access is Access.PUBLIC:
+            return
+        identity = self.identity
+        if identity.scopes and self.scope not in identity.scopes:
+            raise Forbidden("This token's scopes do not include this.")
+        if self.access is Access.ADMIN and not identity.is_admin:
+            raise Forbidden("Only administrators may do this.")
+
+    def check_meant(self) -> None:
+        """Refuse forged state-changing requests; a page cannot send an API token that it does not know."""
+        if self.request.method in SAFE_METHODS or self.csrf_exempt:
+            return
+        if self.found_identity is not None and self.found_identity.credential is Credential.TOKEN:
+            return
+        check_site(self.request.headers)
+        check_token(self.expected_form_token(), self.given_form_token())
+
+    def expected_form_token(self) -> str:
+        """The token that a state-changing request must carry: that of the sign-in."""
+        return self.found_identity.xsrf if self.found_identity is not None else ""
+
+    def given_form_token(self) -> str | None:
+        """The token that came with the request, as header or form field (never in the address)."""
+        header = self.request.headers.get("X-XSRFToken")
+        return header if header is not None else self.get_body_argument("_xsrf", None)
+
+    # -- the machinery ----------------------------------------------------------------------------------
+
+    def set_default_headers(self) -> None:
+        """Security headers on every answer, errors included; no Server header."""
+        self.clear_header("Server")
+        https = self.services.settings.secure_cookies
+        for name, value in security_headers(self.content_security_policy(), https).items():
+            self.set_header(name, value)
+        if self.request_id:
+            self.set_header("X-Request-Id", self.request_id)
+
+    async def prepare(self) -> None:
+        """See the module's docstring."""
+        self._begin()
+        self._check_body_size()
+        if self.request.method == "OPTIONS":
+            return
+        await self._identify()
+        self.check_access()
+        self.check_meant()
+
+    def options(self, *_args: str) -> None:
+        """Answer without asking who it is; nothing is allowed to other origins."""
+        self.set_status(204)
+        self.set_header("Allow", ", ".join(sorted(self.SUPPORTED_METHODS)))
+
+    def _begin(self) -> None:
+        headers = self.request.headers
+        sent = headers.get(INTERNAL_HEADER, "").encode("latin-1", "replace")
+        via_proxy = hmac.compare_digest(sent, self.services.internal_token.encode())
+        given_id = headers.get("X-Request-Id", "") if via_proxy else ""
+        self.request_id = given_id if _REQUEST_ID.match(given_id) else new_id()
+        self.set_header("X-Request-Id", self.request_id)
+        self.address = self.request.remote_ip or ""
+        if via_proxy:
+            self.address = headers.get("X-Forwarded-For", self.address).strip()[:64]
+            self.scheme = "https" if headers.get("X-Forwarded-Proto", "") == "https" else "http"
+        if self.behind_proxy and not via_proxy:
+            raise Forbidden("The hub is reached through its proxy, not directly.")
+
+    def _check_body_size(self) -> None:
+        limit = self.body_limit()
+        announced = self.request.headers.get("Content-Length", "0")
+        received = self.request.body if isinstance(self.request.body, bytes) else b""
+        if (announced.isdigit() and int(announced) > limit) or len(received) > limit:
+            raise TooLarge(f"The request's body is larger than {limit} bytes.")
+
+    async def _identify(self) -> None:
+        headers = self.request.headers
+        cookie, authorization = headers.get("Cookie", ""), headers.get("Authorization", "")
+        if not cookie and not authorization:
+            return
+        try:
+            self.found_identity = await self.services.guard.identify(
+                cookie, authorization, None, self.address, headers.get("User-Agent", "")
+            )
+        except NotSignedIn:
+            self.found_identity = None
+
+    def shows_pages(self) -> bool:
+        """Whether a person looks at the answer."""
+        if self.page is not None:
+            return self.page
+        accepts = self.request.headers.get("Accept", "")
+        return "text/html" in accepts and not _API_PATH.match(self.request.path)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer an error as JSON or as a page; unknown ones show nothing but the request's id."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        shown = error if isinstance(error, HubError) else self._as_shown(status_code)
+        self.set_status(shown.status)
+        if isinstance(shown, TooManyRequests):
+            self.set_header("Retry-After", str(shown.retry_after_seconds))
+        if self.shows_pages():
+            self._write_error_page(shown)
+        else:
+            self.set_header("Content-Type", JSON_TYPE)
+            self.finish(msgspec.json.encode(self.error_body(shown)))
+
+    def error_body(self, error: HubError) -> dict[str, Any]:
+        """The JSON that front ends show: they know `message` and `reason`; `code` is for programs."""
+        # Jupyter's clients and people's scripts look for this very word.
+        message = "Forbidden" if isinstance(error, NotSignedIn) else error.message
+        body = {"message": message, "reason": None, "code": error.code, "request_id": self.request_id}
+        return {**body, "traceback": ""} if error.status >= 500 else body
+
+    def _as_shown(self, status: int) -> HubError:
+        if status >= 500:
+            message = f"Something went wrong in the hub. Its administrators need this number: {self.request_id}"
+        else:
+            message = responses.get(status, "Refused")
+            message = "There is nothing at this address." if status == 404 else message
+        shown = HubError(message)
+        shown.status = status
+        return shown
+
+    def _write_error_page(self, error: HubError) -> None:
+        if isinstance(error, NotSignedIn) and self.request.method in {"GET", "HEAD"}:
+            uri = self.request.uri or "/"
+            wanted = f"?next={quote(uri, safe='/')}" if is_local(uri) and uri != "/" else ""
+            self.redirect(f"/hub/login{wanted}")
+            return
+        render = self.application.settings.get("error_page")
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(render(self, error) if render else f"<!doctype html><title>{error.status}</title>")
+
+    def _handle_request_exception(self, e: BaseException) -> None:
+        if isinstance(e, HubError):
+            self.log_exception(type(e), e, e.__traceback__)
+            if not self._finished:
+                self.send_error(e.status, exc_info=(type(e), e, e.__traceback__))
+            return
+        super()._handle_request_exception(e)
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
+        """Log causes, never the query, headers or body; what the asker did wrong is no error of ours."""
+        if isinstance(value, tornado.iostream.StreamClosedError):
+            return
+        status: int = getattr(value, "status", 0) or getattr(value, "status_code", 500)
+        summary = self._request_summary()
+        if status >= 500:
+            expected = isinstance(value, HubError) and value.__cause__ is None
+            cause = None if expected else value
+            log.error("%s failed, request=%s: %s", summary, self.request_id, value, exc_info=cause)
+        elif isinstance(value, HubError):
+            log.debug("%s refused, request=%s: %s", summary, self.request_id, value.code)
+
+    def _request_summary(self) -> str:
+        return f"{printable(self.request.method or '', 16)} {printable(self.request.path)}"
+
+    def compute_etag(self) -> None:
+        """No ETags: front ends put a time on every GET, so one would never match, and hashing costs."""
+
+    def data_received(self, chunk: bytes) -> None:
+        """Refuse bodies in pieces; a handler that streams overrides this."""
+        raise NotImplementedError
+
+
+class UserHandler(HubHandler):
+    """Base of everything under ``/user/<name>/``: only that user may pass, an administrator neither."""
+
+    access = Access.OWNER
+    json_only = False  # JupyterLab declares some bodies as text; the form token protects them all the same
+
+    @property
+    def base_url(self) -> str:
+        """``/user/<name>/`` of the signed-in user, as front ends need it."""
+        return f"/user/{quote(self.identity.user.name, safe='@+')}/"
+
+    def check_access(self) -> None:
+        """See HubHandler; and for OWNER the name in the path, decoded once, must be the user's own."""
+        super().check_access()
+        if self.access is Access.OWNER and self._name_in_path() != self.identity.user.name:
+            raise Forbidden(f"This belongs to another user; you are signed in as {self.identity.user.name}.")
+
+    def _name_in_path(self) -> str | None:
+        parts = self.request.path.split("/", 3)
+        try:
+            return normalise_username(unquote(parts[2], errors="strict")) if len(parts) > 2 else None
+        except (InvalidUsername, UnicodeDecodeError):
+            return None
+
+    def error_body(self, error: HubError) -> dict[str, Any]:
+        """As HubHandler's, in the words that Jupyter's clients know."""
+        body = super().error_body(error)
+        return {**body, "message": "Forbidden"} if type(error) is Forbidden else body
+
+    async def prepare(self) -> None:
+        """See HubHandler; pages also renew the cookie from which front ends take the form token."""
+        await super().prepare()
+        if self.found_identity is not None and self.shows_pages() and self.found_identity.xsrf:
+            self.set_xsrf_cookie()
+
+    def set_xsrf_cookie(self) -> None:
+        """Set ``_xsrf`` for this user's path; the front ends' scripts send it back as a header."""
+        if self.get_cookie("_xsrf") != self.identity.xsrf:
+            secure = self.services.settings.secure_cookies
+            self.set_cookie("_xsrf", self.identity.xsrf, path=self.base_url, secure=secure, samesite="Lax")
+
+
+class NothingHere(HubHandler):
+    """Addresses that no route knows."""
+
+    access = Access.PUBLIC
+
+    async def prepare(self) -> None:
+        """Answer 404 whatever the method."""
+        await super().prepare()
+        raise tornado.web.HTTPError(404)
+
+    def check_meant(self) -> None:
+        """Nothing is changed here."""

@@ -1,0 +1,53 @@
+"""``/hub/api/users/<name>/culling``: what will end when, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from hub.domain.culling import Decision
+from hub.domain.users import User
+from hub.errors import NotFound
+from hub.http.handler import Access, HubHandler
+
+
+class CullingAnswer(msgspec.Struct, frozen=True):
+    """The last round's decisions about one user's containers and kernels; `decided_at` None: there was none yet."""
+
+    decided_at: datetime | None
+    decisions: list[dict[str, str | float | None]]
+
+
+class CullingHandler(HubHandler):
+    """What will be shut when, and why, for one user: oneself, or anybody for administrators."""
+
+    access = Access.SIGNED_IN
+
+    async def get(self, name: str) -> None:
+        """Answer a `CullingAnswer`."""
+        user = await self._user(name)
+        workspaces = await self.services.workspaces.list_for(user)
+        decided_at, decisions = self.services.culler.decisions_for([workspace.id for workspace in workspaces])
+        self.write_json(CullingAnswer(decided_at, [shown(decision) for decision in decisions]))
+
+    async def _user(self, name: str) -> User:
+        if name == self.identity.user.name:
+            return self.identity.user
+        if self.identity.is_admin:
+            async with self.services.store.reading() as unit:
+                user = await unit.users.find_by_name(name)
+            if user is not None:
+                return user
+        raise NotFound(f"There is no user {name!r}.")
+
+
+def shown(decision: Decision) -> dict[str, str | float | None]:
+    """A decision as JSON: `due_in_seconds` None when nothing is due."""
+    return {
+        "action": decision.action,
+        "workspace_id": decision.workspace_id,
+        "kernel_id": decision.kernel_id,
+        "reason": decision.reason,
+        "due_in_seconds": decision.due_in.total_seconds() if decision.due_in is not None else None,
+    }

@@ -1,0 +1,125 @@
+"""What only the hub's own processes ask: routes of WebSockets, activity of proxies, the supervisor's welcome.
+
+A request here carries the internal token (checked by `HubHandler`), and never comes from outside: proxies
+answer 404 to ``/internal/`` themselves.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+from hub.auth.identity import Credential, Identity
+from hub.domain.ids import SignInId, TokenId
+from hub.errors import Forbidden, HubError, NotFound
+from hub.http.handler import Access, HubHandler
+from hub.http.services import Services
+from hub.web.socket_paths import KernelSocket, TerminalSocket, parse_socket_path
+from hub.welcome import Welcome
+from proxy.contract.activity import ActivityAnswer, ActivityReport
+from proxy.contract.route import KernelRoute, Refusal, RouteAnswer, RouteQuestion, TerminalRoute
+
+
+class InternalHandler(HubHandler):
+    """Base: anyone who has the internal token, which no browser ever sends."""
+
+    access = Access.PUBLIC
+    csrf_exempt = True
+
+    def body_limit(self) -> int:
+        """A report of ten thousand connections fits."""
+        return 8 * 1024 * 1024
+
+
+class RouteHandler(InternalHandler):
+    """``POST /internal/route``: may this WebSocket be opened, and where does it lead?"""
+
+    async def post(self) -> None:
+        """Answer a `RouteQuestion` with a route, or with a refusal and its HTTP status."""
+        self.write_json(await answer_route(self.services, self.body(RouteQuestion)))
+
+
+class ActivityHandler(InternalHandler):
+    """``POST /internal/activity``: what a proxy holds open, answered by what it has to close."""
+
+    async def post(self) -> None:
+        """Take an `ActivityReport`, answer an `ActivityAnswer`."""
+        report = self.body(ActivityReport)
+        services = self.services
+        services.connections.report(report)
+        held = {connection.principal for connection in report.connections}
+        live: set[str] = set()
+        if held:
+            live |= await services.sign_ins.live({SignInId(principal) for principal in held})
+            live |= await services.tokens.live({TokenId(principal) for principal in held})
+        self.write_json(ActivityAnswer(sorted(held - live)))
+
+
+class WelcomeHandler(InternalHandler):
+    """``POST /internal/welcome``: what the supervisor prints."""
+
+    async def post(self) -> None:
+        """A new link for the first administrator while there is none, and the warning if there is one."""
+        token = await self.services.invitations.create_setup()
+        path = f"/hub/setup/{token}" if token else None
+        self.write_json(Welcome(path, self.services.warning))
+
+
+async def answer_route(services: Services, question: RouteQuestion) -> RouteAnswer:
+    """Decide about one upgrade. Never raises a HubError: a refusal is an answer."""
+    try:
+        return await _route(services, question)
+    except HubError as error:
+        return Refusal(error.status, error.code, error.message)
+
+
+async def _route(services: Services, question: RouteQuestion) -> RouteAnswer:
+    wanted = parse_socket_path(question.path)
+    if wanted is None:
+        raise NotFound("There is no WebSocket at this address.")
+    token = parse_qs(question.query).get("token", [None])[0]
+    identity = await services.guard.identify(
+        question.cookie, question.authorization, token, question.address, question.user_agent
+    )
+    check_origin(question, identity)
+    if identity.user.name != wanted.user_name:
+        raise Forbidden(f"This belongs to another user; you are signed in as {identity.user.name}.")
+    match wanted:
+        case KernelSocket(kernel_id=kernel_id):
+            workspace = await services.kernels.workspace_of(identity.user.id, kernel_id)
+            place = services.workspaces.place_of(workspace, identity.user)
+            return KernelRoute(
+                principal=identity.principal,
+                user_id=identity.user.id,
+                workspace_id=workspace.id,
+                kernel_id=kernel_id,
+                run_folder=str(place.run_folder),
+                owner_uid=place.owner_uid,
+            )
+        case TerminalSocket(terminal=terminal):
+            workspace = await services.terminals.workspace_of(identity.user, terminal)
+            place = services.workspaces.place_of(workspace, identity.user)
+            return TerminalRoute(
+                principal=identity.principal,
+                user_id=identity.user.id,
+                workspace_id=workspace.id,
+                terminal=terminal,
+                run_folder=str(place.run_folder),
+                owner_uid=place.owner_uid,
+            )
+
+
+def check_origin(question: RouteQuestion, identity: Identity) -> None:
+    """Refuse a WebSocket that another site's page opened with the user's cookie.
+
+    Browsers always send an Origin with an upgrade, so with a cookie its absence is no permission. A program with
+    an API token proves more than any Origin could. Raises Forbidden.
+    """
+    if question.origin is None:
+        if identity.credential is Credential.COOKIE:
+            raise Forbidden("A WebSocket opened with a cookie must say its Origin.")
+        return
+    if identity.credential is Credential.TOKEN:
+        return
+    origin = urlsplit(question.origin)
+    if origin.scheme not in ("http", "https") or origin.netloc.lower() != question.host.lower():
+        raise Forbidden("This WebSocket was opened by another site.")

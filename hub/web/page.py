@@ -1,0 +1,121 @@
+"""The base of the hub's pages: rendering, form tokens, and what a form's fields may hold."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from hub.auth.cookies import cookie_flags, form_cookie_name, form_token, read_cookie, sign_in_cookie_name
+from hub.auth.digests import new_secret
+from hub.domain.users import User
+from hub.errors import HubError
+from hub.http.handler import Access, HubHandler
+from hub.web.rendering import render
+
+MAX_FIELD_CHARS = 2048
+
+
+class PageHandler(HubHandler):
+    """A page of the hub for people who are signed in."""
+
+    access = Access.SIGNED_IN
+    page = True
+    active: ClassVar[str] = ""
+    """Which entry of the navigation this page belongs to."""
+
+    def show(self, template: str, status: int = 200, **values: Any) -> None:
+        """Answer with a page; the templates' common values are added."""
+        self.set_status(status)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(render(template, **self.common_values(), **values))
+
+    def common_values(self) -> dict[str, Any]:
+        """What the frame of every page shows."""
+        identity = self.found_identity
+        return {
+            "user": identity.user if identity is not None else None,
+            "is_admin": identity is not None and identity.is_admin,
+            "xsrf": identity.xsrf if identity is not None else "",
+            "warning": self.services.warning,
+            "now": self.services.clock.now(),
+            "active": self.active,
+        }
+
+    def field(self, name: str, max_chars: int = MAX_FIELD_CHARS) -> str:
+        """A form field's text, empty if it is absent, cut to `max_chars`; not stripped."""
+        return self.get_body_argument(name, "", strip=False)[:max_chars]
+
+    def absolute(self, path: str) -> str:
+        """The address of a path of this hub as browsers reach it, to be given to people."""
+        origin = self.services.settings.public_url or f"{self.scheme}://{self.request.host}"
+        return origin.rstrip("/") + path
+
+    async def begin_sign_in(self, user: User) -> None:
+        """Sign this browser in: a fresh cookie in place of whatever it sent. Starts the workspace if so set."""
+        settings, sign_ins = self.services.settings, self.services.sign_ins
+        name = sign_in_cookie_name(settings.secure_cookies)
+        before = read_cookie(self.request.headers.get("Cookie", ""), name)
+        agent = self.request.headers.get("User-Agent", "")
+        _, secret = await sign_ins.create(user, self.address, agent, replaces=before)
+        lifetime = int(sign_ins.longest.total_seconds())
+        self.set_cookie(name, secret, max_age=lifetime, **cookie_flags(settings.secure_cookies))
+        if settings.start_workspace == "sign-in":
+            self.services.workspaces.ensure_soon(user)
+
+    def end_sign_in_here(self) -> None:
+        """Make this browser forget its cookies."""
+        secure = self.services.settings.secure_cookies
+        for name in (sign_in_cookie_name(secure), form_cookie_name(secure)):
+            self.clear_cookie(name, path="/", secure=secure)
+        if self.found_identity is not None:
+            self.clear_cookie("_xsrf", path=lab_path(self.identity.user).removesuffix("lab"))
+
+    def body_limit(self) -> int:
+        """Forms are small."""
+        return 64 * 1024
+
+
+class PublicPage(PageHandler):
+    """A page for people who are not signed in; its form's token is bound to a cookie of its own."""
+
+    access = Access.PUBLIC
+
+    def expected_form_token(self) -> str:
+        """See HubHandler; bound to the form cookie, whoever may be signed in."""
+        cookie = self._form_cookie()
+        return form_token(cookie) if cookie else ""
+
+    def common_values(self) -> dict[str, Any]:
+        """See PageHandler; gives the browser a form cookie if it has none."""
+        cookie, secure = self._form_cookie(), self.services.settings.secure_cookies
+        if not cookie:
+            cookie = new_secret()
+            self.set_cookie(form_cookie_name(secure), cookie, **cookie_flags(secure))
+        # Without navigation, whoever is signed in: its forms would need the other token.
+        return {**super().common_values(), "user": None, "xsrf": form_token(cookie)}
+
+    def _form_cookie(self) -> str | None:
+        name = form_cookie_name(self.services.settings.secure_cookies)
+        return read_cookie(self.request.headers.get("Cookie", ""), name)
+
+
+def lab_path(user: User) -> str:
+    """Where the user's JupyterLab is."""
+    return f"/user/{quote(user.name, safe='@+')}/lab"
+
+
+def error_page(handler: HubHandler, error: HubError) -> str:
+    """The page for an error: what happened and where to go, never what is inside."""
+    identity = handler.found_identity
+    return render(
+        "error.html",
+        user=identity.user if identity is not None else None,
+        is_admin=identity is not None and identity.is_admin,
+        xsrf=identity.xsrf if identity is not None else "",
+        warning=handler.services.warning,
+        now=handler.services.clock.now(),
+        active="",
+        status=error.status,
+        message=error.message,
+        request_id=handler.request_id,
+    )

@@ -1,0 +1,68 @@
+"""Pages from templates: the environment, what every template may use, and where static files are."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hub.web import words
+
+_FOLDER = Path(__file__).parent
+STATIC_FOLDER = _FOLDER / "static"
+STATIC_PREFIX = "/hub/static/"
+_HASH_CHARS = 12
+
+
+def _read_static() -> dict[str, tuple[bytes, str]]:
+    files = (path for path in STATIC_FOLDER.rglob("*") if path.is_file())
+    contents = {path.relative_to(STATIC_FOLDER).as_posix(): path.read_bytes() for path in files}
+    return {name: (data, hashlib.sha256(data).hexdigest()[:_HASH_CHARS]) for name, data in contents.items()}
+
+
+STATIC_FILES = _read_static()
+"""The hub's own static files by name: their bytes and the hash that their address carries. Read once."""
+
+
+def static_url(name: str) -> str:
+    """The address of a static file; it changes with the file, so that browsers may keep it for ever."""
+    return f"{STATIC_PREFIX}{name}?v={STATIC_FILES[name][1]}"
+
+
+def _ago(moment: datetime, now: datetime) -> str:
+    return words.ago(now - moment)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def _span(span: timedelta) -> str:
+    return words.span(span)
+
+
+# Everything is escaped; a test forbids ways around it. An undefined name in a template is an error.
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(_FOLDER / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.globals["static_url"] = static_url
+_ENVIRONMENT.filters.update(
+    ago=_ago,
+    iso=_iso,
+    span=_span,
+    browser=words.browser,
+    workspace_words=words.workspace,
+    kernel_words=words.kernel,
+)
+
+
+def render(template: str, **values: Any) -> str:
+    """The page that `template` makes of `values`."""
+    return _ENVIRONMENT.get_template(template).render(**values)
