@@ -1,0 +1,153 @@
+"""``api/contents``: files, folders, notebooks and their checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hub.contents.models import Model, SaveRequest
+from hub.errors import BadRequest, NotFound
+from hub.jupyter.handler import JupyterHandler
+
+_TYPES = frozenset({"directory", "file", "notebook"})
+
+
+class _ContentsHandler(JupyterHandler):
+    def location(self, path: str) -> str:
+        """The address of a file's model."""
+        return self.url("api/contents", path)
+
+    def write_model(self, model: Model, status: int = 200, location: bool = True) -> None:
+        """Answer with a model and the headers that belong to it."""
+        if location:
+            self.set_header("Location", self.location(model.path))
+        self.set_header("Last-Modified", model.last_modified)
+        self.write_encoded(msgspec.json.encode(model), status)
+
+
+class ContentsHandler(_ContentsHandler):
+    """One file or folder."""
+
+    def body_limit(self) -> int:
+        """Uploads come as one JSON body, or as chunks of it."""
+        return self.services.settings.max_upload_bytes
+
+    async def get(self, _name: str, path: str) -> None:
+        """The model of a file or folder, with or without content and hash."""
+        asked_type = self.query("type") or None
+        asked_format = self.query("format") or None
+        if asked_format not in {None, "text", "base64"}:
+            raise BadRequest(f"Format {str(asked_format)[:40]!r} is invalid")
+        model = await self.contents.get(
+            path.strip("/"),
+            type=asked_type if asked_type is None or asked_type in _TYPES else "file",
+            format=asked_format,
+            content=self.flag("content", "1"),
+            hash=self.flag("hash", "0"),
+        )
+        self.write_model(model, location=False)
+
+    async def post(self, _name: str, path: str) -> None:
+        """Make something new in a folder, under a name that the hub chooses; or a copy."""
+        folder = path.strip("/")
+        body = self.json_body() or {}
+        if await self.contents.find_type(folder) == "file":
+            raise BadRequest("Cannot POST to files, use PUT instead.")
+        if copy_from := _text(body, "copy_from"):
+            model = await self.contents.copy(copy_from.strip("/"), folder)
+        else:
+            wanted = _text(body, "type")
+            kind = wanted if wanted in _TYPES or not wanted else "file"
+            model = await self.contents.new_untitled(folder, kind, _text(body, "ext"))
+        self.write_model(model, 201)
+
+    async def put(self, _name: str, path: str) -> None:
+        """Write a file, notebook or folder under a name that the client chooses."""
+        asked = self.body(SaveRequest)
+        if asked.copy_from:
+            raise BadRequest("Cannot copy with PUT, only POST")
+        if asked.type is not None and asked.type not in _TYPES:
+            asked.type = "file"
+        saved = await self.contents.save(path.strip("/"), asked)
+        self.write_model(saved.model, 201 if saved.created else 200)
+
+    async def patch(self, _name: str, path: str) -> None:
+        """Rename or move."""
+        body = self.json_body()
+        if body is None:
+            raise BadRequest("JSON body missing")
+        new_path = _text(body, "path").strip("/") or path.strip("/")
+        self.write_model(await self.contents.rename(path.strip("/"), new_path))
+
+    async def delete(self, _name: str, path: str) -> None:
+        """Delete a file or an empty folder."""
+        await self.contents.delete(path.strip("/"))
+        self.write_nothing()
+
+
+class CheckpointsHandler(_ContentsHandler):
+    """The checkpoints of a file."""
+
+    async def get(self, _name: str, path: str) -> None:
+        """List them."""
+        self.write_json(await self.contents.list_checkpoints(path.strip("/")))
+
+    async def post(self, _name: str, path: str) -> None:
+        """Make one of the file as it is now."""
+        checkpoint = await self.contents.create_checkpoint(path.strip("/"))
+        self.set_header("Location", self.url("api/contents", path.strip("/"), "checkpoints", checkpoint.id))
+        self.write_json(checkpoint, 201)
+
+
+class CheckpointHandler(JupyterHandler):
+    """One checkpoint."""
+
+    async def post(self, _name: str, path: str, checkpoint_id: str) -> None:
+        """Make the file what it was."""
+        await self.contents.restore_checkpoint(path.strip("/"), checkpoint_id)
+        self.write_nothing()
+
+    async def delete(self, _name: str, path: str, checkpoint_id: str) -> None:
+        """Forget it."""
+        await self.contents.delete_checkpoint(path.strip("/"), checkpoint_id)
+        self.write_nothing()
+
+
+class TrustHandler(JupyterHandler):
+    """Whether the outputs of a notebook may run scripts in the page."""
+
+    async def post(self, _name: str, path: str) -> None:
+        """Trust it as it is now."""
+        await self.contents.trust(path.strip("/"))
+        self.write_nothing(201)
+
+
+class ResolvePathHandler(JupyterHandler):
+    """``api/resolvePath``: which file of the contents a path in a traceback means."""
+
+    async def get(self, _name: str) -> None:
+        """Paths in the container's home, absolute or with ``~``, and paths relative to it, that exist."""
+        profile = self.services.settings.profiles[self.services.settings.default_profile]
+        path = self.query("path")
+        relative = None
+        for prefix in (profile.home + "/", "~/"):
+            if path.startswith(prefix):
+                relative = path.removeprefix(prefix)
+        if relative is None and not path.startswith(("/", "~")):
+            relative = path
+        found = relative is not None and await self._exists(relative)
+        self.write_json({"resolved": [{"scope": "server", "path": relative}] if found else []})
+
+    async def _exists(self, path: str) -> bool:
+        try:
+            return await self.contents.exists(path)
+        except (BadRequest, NotFound):
+            return False
+
+
+def _text(body: dict[str, Any], field: str) -> str:
+    value = body.get(field)
+    if value is not None and not isinstance(value, str):
+        raise BadRequest(f"{field} must be text.")
+    return value or ""

@@ -1,0 +1,80 @@
+"""The program that converts one notebook: ``python -m hub.jupyter.export_notebook FORMAT TITLE [UID]``.
+
+The notebook comes on the standard input, the result goes to the standard output after a line of JSON. Before
+the notebook is read, everything needed is loaded, then rights are given up: what is read is hostile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import tempfile
+from typing import Any
+
+import nbformat
+from nbconvert.exporters.base import get_exporter
+
+MAX_MEMORY_BYTES = 2 * 1024**3
+MAX_CPU_SECONDS = 60
+
+
+def main(export_format: str, title: str, uid: str) -> None:
+    """Convert, then exit. Any error ends the process with a message."""
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    exporter: Any = get_exporter(export_format)()  # type: ignore[no-untyped-call]
+    # Templates and lexers are loaded at their first use, and may not be readable afterwards.
+    for minor in range(6):
+        exporter.from_notebook_node(_parse(_sample(minor)), resources=_resources("sample"))
+    _give_up_rights(int(uid) if uid else None)
+    notebook = _parse(sys.stdin.buffer.read().decode("utf-8"))
+    output, resources = exporter.from_notebook_node(notebook, resources=_resources(title))
+    head = {"extension": resources.get("output_extension") or ".txt", "mime_type": exporter.output_mimetype}
+    sys.stdout.write(json.dumps(head) + "\n")
+    sys.stdout.write(output)
+
+
+def _resources(title: str) -> dict[str, Any]:
+    # The folder in which exporters look for what a notebook refers to: one that holds nothing.
+    return {"metadata": {"name": title, "path": "/nonexistent"}, "config_dir": "/nonexistent"}
+
+
+def _parse(text: str) -> Any:
+    return nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+
+
+def _sample(minor: int) -> str:
+    """A notebook with something of everything, in one of the versions of the format."""
+    shown = {"text/html": "<b>x</b>", "text/plain": "x", "image/png": "", "image/svg+xml": "<svg/>"}
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": "\x1b[31mx\x1b[0m"},
+        {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["t"]},
+        {"output_type": "execute_result", "execution_count": 1, "metadata": {}, "data": shown},
+    ]
+    cells: list[dict[str, Any]] = [
+        {"cell_type": "markdown", "metadata": {}, "source": "# x\n```python\nx\n```\n$x$"},
+        {"cell_type": "raw", "metadata": {}, "source": "x"},
+        {"cell_type": "code", "metadata": {}, "source": "x", "execution_count": 1, "outputs": outputs},
+    ]
+    named = [{**cell, "id": f"c{number}"} if minor >= 5 else cell for number, cell in enumerate(cells)]
+    return json.dumps({"nbformat": 4, "nbformat_minor": minor, "metadata": {}, "cells": named})
+
+
+def _give_up_rights(uid: int | None) -> None:
+    os.chdir(tempfile.gettempdir())
+    for kind, most in (
+        (resource.RLIMIT_AS, MAX_MEMORY_BYTES),
+        (resource.RLIMIT_CPU, MAX_CPU_SECONDS),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(kind, (most, most))
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

@@ -1,0 +1,70 @@
+"""The page that JupyterLab starts in, and what it may do. Pure.
+
+The policy is as strict as JupyterLab 4.6 allows: no script but the hub's own files, so nothing that a
+notebook, a file name or an output smuggles into the page can run. `unsafe-eval` is needed (settings are
+checked by compiled schemas), inline styles too (the editor and every widget make some).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">'
+    '<circle cx="8" cy="8" r="7" fill="{colour}"/>'
+    '<path d="M5 4v8M11 4L6.5 8 11 12" stroke="#fff" stroke-width="2" fill="none"/></svg>'
+)
+_STRIP_STYLE = """
+body { position: fixed; inset: 0 0 1.9em 0; }
+#kernelhub-warning { position: fixed; z-index: 100000; left: 0; right: 0; bottom: -1.9em; height: 1.9em;
+  box-sizing: border-box; margin: 0; padding: 0 1em;
+  overflow: hidden; white-space: nowrap; text-overflow: ellipsis;
+  font: 600 13px/1.9em system-ui, sans-serif; background: #8a1c1c; color: #fff; }
+"""
+
+
+def lab_policy(host: str) -> str:
+    """The page's content security policy; `host` is the request's, for browsers whose ``'self'`` has no ws."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self' 'unsafe-eval'",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob: https:",
+            "media-src 'self' data: blob: https:",
+            "font-src 'self' data:",
+            f"connect-src 'self' ws://{host} wss://{host}",
+            "frame-src 'self' data: blob:",
+            "worker-src 'self' blob:",
+            "manifest-src 'self'",
+            "object-src 'self' blob: data:",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        )
+    )
+
+
+def lab_page(config: dict[str, Any], scripts: Sequence[str], static_url: str, warning: str | None) -> str:
+    """The page. `scripts` are relative to `static_url`; `warning` is a sentence that stays in view."""
+    # Inside a script element only "<" could end it (HTML, 4.12.1.3).
+    shown = json.dumps(config, ensure_ascii=True).replace("<", "\\u003c")
+    sources = "".join(f'<script defer src="{escape(static_url)}/{escape(script)}"></script>' for script in scripts)
+    style = f"<style>{_STRIP_STYLE}</style>" if warning else ""
+    strip = f'<p id="kernelhub-warning" role="alert" title="{escape(warning)}">{escape(warning)}</p>' if warning else ""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>JupyterLab</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<script id="jupyter-config-data" type="application/json">{shown}</script>'
+        f'<link rel="icon" type="image/svg+xml" class="idle favicon" href="{_icon("#d2691e")}">'
+        f'<link rel="" type="image/svg+xml" class="busy favicon" href="{_icon("#616161")}">'
+        f'{style}{sources}</head><body class="jp-ThemedContainer">{strip}</body></html>'
+    )
+
+
+def _icon(colour: str) -> str:
+    return "data:image/svg+xml," + quote(_ICON.format(colour=colour))

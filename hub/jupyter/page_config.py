@@ -1,0 +1,142 @@
+"""What JupyterLab is told about where it runs: the page's configuration. Pure.
+
+The names are JupyterLab's (PageConfig in @jupyterlab/coreutils). Folders of this machine are left blank, the
+token too: the front end has its cookie, and nothing in the page is worth stealing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from hub.domain.users import User
+from hub.jupyter.catalogue import Catalogue
+
+STATIC_URL = "/static/lab"
+LABEXTENSIONS_URL = "/static/labextensions"
+HUB_PREFIX = "/hub/"
+
+_UNTRACKED = [
+    *("comm_info_request", "comm_info_reply", "kernel_info_request", "kernel_info_reply"),
+    *("shutdown_request", "shutdown_reply", "interrupt_request", "interrupt_reply"),
+    *("debug_request", "debug_reply", "debug_event", "input_request", "input_reply"),
+    *("stream", "display_data", "update_display_data", "execute_input", "execute_result"),
+    *("error", "status", "clear_output"),
+]
+"""Messages during which the indicator of a notebook does not say that its kernel is busy."""
+
+_SWITCHED_OFF = [
+    "@jupyterlab/apputils-extension:announcements",  # asks for news from elsewhere
+    "@jupyterlab/extensionmanager-extension:plugin",  # what is installed is the administrators'
+    "@jupyterlab/pluginmanager-extension:plugin",
+]
+
+_PLACE = re.compile(r"(?P<mode>lab|doc)(?:/workspaces/(?P<layout>[A-Za-z0-9_-]+))?(?:/tree/(?P<path>.*))?/?\Z", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What an address of JupyterLab opens: a mode, a layout, and a file or folder (``""``: what was open)."""
+
+    mode: str = "multiple-document"
+    layout: str = "default"
+    path: str = ""
+
+
+def parse_place(address: str) -> Place | None:
+    """The place that an address relative to the user's base stands for; None when Lab has no such address."""
+    match = _PLACE.match(address)
+    if match is None:
+        return None
+    mode = "single-document" if match["mode"] == "doc" else "multiple-document"
+    return Place(mode, match["layout"] or "default", match["path"] or "")
+
+
+def page_config(
+    catalogue: Catalogue, user: User, base_url: str, home: str, place: Place | None, address: str, serial: int
+) -> dict[str, Any]:
+    """The configuration for one page.
+
+    `home` is the user's home inside the container; `place` None means that the front end shall say that
+    there is nothing at `address`; `serial` tells pages apart.
+    """
+    opened = place or Place()
+    config: dict[str, Any] = {
+        **_fixed(catalogue),
+        **_addresses(base_url),
+        **catalogue.page_config,
+        "disabledExtensions": [*catalogue.page_config.get("disabledExtensions", []), *_SWITCHED_OFF],
+        "baseUrl": base_url,
+        "wsUrl": "",
+        "token": "",
+        "mode": opened.mode,
+        "workspace": opened.layout,
+        "treePath": opened.path,
+        "store_id": serial,
+        "serverRoot": home,
+        "rootUri": f"file://{home}",
+        "hubPrefix": HUB_PREFIX,
+        "hubHost": "",
+        "hubUser": user.name,
+        "hubServerName": "",
+    }
+    return {**config, "notFoundUrl": address} if place is None else config
+
+
+def _fixed(catalogue: Catalogue) -> dict[str, Any]:
+    version = [int(part) for part in re.findall(r"\d+", catalogue.server_version)[:3]]
+    return {
+        "allow_hidden_files": False,
+        "appName": "JupyterLab",
+        "appNamespace": "lab",
+        "appVersion": catalogue.lab_version,
+        "buildAvailable": False,
+        "buildCheck": False,
+        "cacheFiles": True,
+        "copyAbsolutePath": False,
+        "delete_to_trash": False,
+        "devMode": False,
+        "exposeAppInBrowser": False,
+        "extensionManager": {"name": "read-only", "can_install": False, "install_path": None},
+        "extraLabextensionsPath": [],
+        "ignorePlugins": [],
+        "labextensionsPath": [],
+        "mathjaxConfig": "TeX-AMS_HTML-full,Safe",
+        "fullMathjaxUrl": "",
+        "news": {"disabled": True},
+        "notebookStartsKernel": True,
+        "notebookVersion": str(version),
+        "preferredPath": "/",
+        "quitButton": False,
+        "terminalsAvailable": True,
+        "untracked_message_types": _UNTRACKED,
+        **dict.fromkeys(
+            (
+                *("appSettingsDir", "schemasDir", "staticDir", "templatesDir", "themesDir"),
+                *("userSettingsDir", "workspacesDir", "virtualDocumentsUri"),
+            ),
+            "",
+        ),
+    }
+
+
+def _addresses(base_url: str) -> dict[str, str]:
+    relative = {
+        "appUrl": "/lab",
+        "licensesUrl": "/lab/api/licenses",
+        "listingsUrl": "/lab/api/listings",
+        "settingsUrl": "/lab/api/settings",
+        "themesUrl": "/lab/api/themes",
+        "translationsApiUrl": "/lab/api/translations",
+        "treeUrl": "/lab/tree",
+        "workspacesApiUrl": "/lab/api/workspaces",
+    }
+    full = {f"full{name[0].upper()}{name[1:]}": base_url.rstrip("/") + path for name, path in relative.items()}
+    return {
+        **relative,
+        **full,
+        "labextensionsUrl": LABEXTENSIONS_URL,
+        "fullLabextensionsUrl": LABEXTENSIONS_URL,
+        "fullStaticUrl": STATIC_URL,
+    }
