@@ -12,7 +12,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +29,8 @@ from pydantic_settings import (
 )
 
 GIB = 1024**3
+DEFAULT_HUB_PORT = 8081
+"""Where a hub listens that `serve` did not give a free port."""
 
 
 class ConfigError(Exception):
@@ -67,9 +77,7 @@ class Culling(_Section):
 class Settings(BaseSettings):
     """Everything that can be set. Sections are tables in the TOML file: ``[culling]``, ``[profiles.NAME]``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="KERNELHUB_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="KERNELHUB_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     data_dir: Path = Field(Path("data"), description="Everything the hub keeps: database, homes, run folders.")
     database_url: SecretStr | None = Field(
@@ -78,20 +86,37 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address on which the proxy listens.")
     port: int = Field(8000, ge=0, le=65535, description="Port on which the proxy listens.")
     public_url: str | None = Field(
-        None, description="Address that browsers use, such as `https://hub.example.edu`; https turns Secure cookies on."
+        None,
+        description="Address that browsers use, such as `https://hub.example.edu`; https turns Secure cookies on.",
     )
     trusted_proxies: list[str] = Field([], description="Addresses of gateways whose X-Forwarded headers are believed.")
     hub_host: str = Field("127.0.0.1", description="Address on which the hub listens for its proxies.")
-    hub_port: int = Field(8081, ge=0, le=65535, description="Port on which the hub listens for its proxies.")
+    hub_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port on which the hub listens for its proxies; 0: `serve` takes a free one.",
+    )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port on loopback for the proxy's /metrics; 0: none. The hub's are on `hub_port`.",
+    )
     spawner: Literal["auto", "docker", "process"] = Field(
         "auto",
-        description="`docker`; `process` (development: no isolation); `auto`: docker, or process where no engine answers "
-        "and the address is loopback.",
+        description="`docker`; `process` (development: no isolation); `auto`: docker, or process where no engine "
+        "answers and the address is loopback.",
     )
-    docker_url: str | None = Field(None, description="The engine's address; without it the environment's or the default.")
-    agent_python: str | None = Field(None, description="Python that runs the agent in containers; without it `python3`.")
+    docker_url: str | None = Field(
+        None, description="The engine's address; without it the environment's or the default."
+    )
+    agent_python: str | None = Field(
+        None, description="Python that runs the agent in containers; without it `python3`."
+    )
     start_workspace: Literal["sign-in", "open", "kernel"] = Field(
-        "sign-in", description="When a user's container starts: at sign-in, when JupyterLab opens, or with the first kernel."
+        "sign-in",
+        description="When a user's container starts: at sign-in, when JupyterLab opens, or with the first kernel.",
     )
     start_timeout: timedelta = Field(timedelta(seconds=60), description="Longest time for a container to answer.")
     concurrent_starts: int = Field(4, ge=1, description="Containers that start at the same time; others wait in order.")
@@ -110,7 +135,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _default_profile_exists(self) -> Settings:
         if self.default_profile not in self.profiles:
-            raise ValueError(f"default_profile {self.default_profile!r} is not one of profiles: {sorted(self.profiles)}")
+            raise ValueError(
+                f"default_profile {self.default_profile!r} is not one of profiles: {sorted(self.profiles)}"
+            )
         return self
 
     @classmethod
@@ -136,6 +163,17 @@ class Settings(BaseSettings):
             if url.startswith(prefix):
                 return "postgresql+asyncpg://" + url.removeprefix(prefix)
         return url
+
+    @property
+    def hub_url(self) -> str:
+        """Where proxies find the hub."""
+        host = f"[{self.hub_host}]" if ":" in self.hub_host else self.hub_host
+        return f"http://{host}:{self.hub_port or DEFAULT_HUB_PORT}"
+
+    @property
+    def config_file(self) -> Path | None:
+        """The file that was read, if any."""
+        return _config_file
 
     @property
     def secure_cookies(self) -> bool:

@@ -3,11 +3,15 @@
     HubError
     ├── BadRequest            400  request.invalid
     │   ├── NotebookInvalid   400  notebook.invalid
+    │   ├── PasswordRefused   400  auth.password_refused
     │   └── UnknownKernelspec 501  kernelspec.unknown
     ├── NotSignedIn           403  auth.required
     ├── Forbidden             403  auth.forbidden
+    │   ├── RequestForged     403  auth.forged
+    │   └── WrongPassword     403  auth.wrong_password
     ├── NotFound              404  not_found
     ├── Conflict              409  conflict
+    ├── LinkExpired           410  auth.link_expired
     ├── TooLarge              413  request.too_large
     ├── TooManyRequests       429  request.too_many
     ├── Unavailable           503  unavailable
@@ -50,6 +54,12 @@ class NotebookInvalid(BadRequest):
     code = "notebook.invalid"
 
 
+class PasswordRefused(BadRequest):
+    """The password that somebody chose is too short, too long or too easily guessed."""
+
+    code = "auth.password_refused"
+
+
 class UnknownKernelspec(BadRequest):
     """The image has no kernelspec of that name."""
 
@@ -58,7 +68,7 @@ class UnknownKernelspec(BadRequest):
 
 
 class NotSignedIn(HubError):
-    """No valid credentials. (Jupyter clients expect 403 here, not 401.)"""
+    """No valid credentials: Jupyter clients expect 403 here, not 401."""
 
     code = "auth.required"
     status = 403
@@ -69,6 +79,18 @@ class Forbidden(HubError):
 
     code = "auth.forbidden"
     status = 403
+
+
+class RequestForged(Forbidden):
+    """A state-changing request without proof that one of our own pages made it."""
+
+    code = "auth.forged"
+
+
+class WrongPassword(Forbidden):
+    """Name and password do not belong together, or the account may not sign in."""
+
+    code = "auth.wrong_password"
 
 
 class NotFound(HubError):
@@ -83,6 +105,13 @@ class Conflict(HubError):
 
     code = "conflict"
     status = 409
+
+
+class LinkExpired(HubError):
+    """A one-time link that was used, replaced or is too old."""
+
+    code = "auth.link_expired"
+    status = 410
 
 
 class TooLarge(HubError):

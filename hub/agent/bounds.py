@@ -1,0 +1,29 @@
+"""How much of everything: the agent's limits, in one place. docs/reference/agent-protocol.md lists them."""
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_KERNELS = 64
+MAX_TERMINALS = 32
+MAX_PEERS = 64
+MAX_KERNELSPECS = 64
+MAX_SPEC_BYTES = 64 * 1024
+MAX_RESOURCE_BYTES = 1024 * 1024
+MAX_NAME_CHARACTERS = 255
+MAX_PATH_CHARACTERS = 4096
+MAX_ENV_ENTRIES = 64
+MAX_ENV_CHARACTERS = 8192
+MAX_INPUT_CHARACTERS = 1024 * 1024
+MAX_HEADER_BYTES = 64 * 1024
+"""A kernel's message header larger than this is not looked at."""
+MAX_SPARES = 4
+
+PEER_SILENCE_SECONDS = 60.0
+HEARTBEAT_SECONDS = 5.0
+START_SECONDS = 120.0
+"""A kernel that has not answered by then is taken for failed."""
+ADOPTION_SECONDS = 10.0
+"""A spare that has not taken its new folder by then is killed, and a kernel started as usual."""
+TAIL_BYTES = 8 * 1024
+"""How much of a kernel's own stdout and stderr is kept, for the reason why it died."""
+SCROLLBACK_CHARACTERS = 256 * 1024
+SOCKET_PATH_BYTES = 107
+"""The longest path of a Unix socket on Linux."""

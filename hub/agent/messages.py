@@ -1,0 +1,101 @@
+"""The Jupyter messages that the agent itself exchanges with kernels; no I/O.
+
+Signatures are made (the kernel checks them) but not checked: who could forge a message to the agent runs as the
+same user in the same container. Source: "Messaging in Jupyter", protocol 5.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, NamedTuple
+
+from hub.agent.bounds import MAX_HEADER_BYTES
+
+# hmac and hashlib load OpenSSL: 3.7 MB resident in every container, for a few signatures in its life.
+try:
+    from _sha2 import sha256  # type: ignore[import-not-found, unused-ignore]  # Python 3.12 and later
+except ImportError:
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        from hashlib import sha256
+
+DELIMITER = b"<IDS|MSG>"
+SIGNATURE_SCHEME = "hmac-sha256"
+
+UNTRACKED = frozenset(
+    f"{name}_{kind}"
+    for name in ("comm_info", "kernel_info", "connect", "shutdown", "interrupt", "debug", "create_subshell",
+                 "delete_subshell", "list_subshell")
+    for kind in ("request", "reply")
+)  # fmt: skip
+"""Requests that neither make a kernel busy nor count as activity: front ends and supervisors send them by
+themselves, many on the control channel."""
+
+
+class Received(NamedTuple):
+    """What the agent looks at in a message: never more than the headers, and a status message's state."""
+
+    type: str
+    parent_id: str
+    parent_type: str
+    parent_session: str
+    execution_state: str | None
+
+
+def new_key() -> bytes:
+    """A fresh key for signatures, as hexadecimal text."""
+    return os.urandom(32).hex().encode()
+
+
+def sign(key: bytes, data: bytes) -> bytes:
+    """HMAC-SHA256 (RFC 2104) in hexadecimal. `key` is at most 64 bytes, as `new_key` makes them."""
+    padded = key.ljust(64, b"\0")
+    inner = sha256(bytes(byte ^ 0x36 for byte in padded) + data).digest()
+    outer: str = sha256(bytes(byte ^ 0x5C for byte in padded) + inner).hexdigest()
+    return outer.encode()
+
+
+def build(key: bytes, session: str, kind: str, content: dict[str, Any]) -> tuple[str, list[bytes]]:
+    """A signed request of type `kind`. Returns its id and its frames, without identities."""
+    message_id = os.urandom(16).hex()
+    seconds = time.time()
+    date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1e6):06d}Z"
+    header = {
+        "msg_id": message_id,
+        "msg_type": kind,
+        "session": session,
+        "username": "kernelhub",
+        "date": date,
+        "version": "5.3",
+    }
+    parts = [json.dumps(part).encode() for part in (header, {}, {}, content)]
+    return message_id, [DELIMITER, sign(key, b"".join(parts)), *parts]
+
+
+def read(frames: list[bytes]) -> Received | None:
+    """What a message says, or None when it is none. Large contents are not parsed."""
+    try:
+        start = frames.index(DELIMITER) + 2
+        header, parent, _, content = frames[start : start + 4]
+    except ValueError:
+        return None
+    if max(len(header), len(parent)) > MAX_HEADER_BYTES:
+        return None
+    try:
+        head, origin = json.loads(header), json.loads(parent)
+        kind = str(head["msg_type"])
+        state = None
+        if kind == "status" and len(content) <= MAX_HEADER_BYTES:
+            state = str(json.loads(content)["execution_state"])
+        return Received(
+            kind,
+            str(origin.get("msg_id", "")),
+            str(origin.get("msg_type", "")),
+            str(origin.get("session", "")),
+            state,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None

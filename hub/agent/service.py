@@ -1,0 +1,149 @@
+"""The protocol's operations: each a method that answers, or says that the answer comes later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hub.agent import messages, procfs, specs
+from hub.agent.cgroup import Cgroup
+from hub.agent.kernel import Kernel
+from hub.agent.kernels import Kernels
+from hub.agent.peers import Peer
+from hub.agent.terminals import Terminals
+from hub.agent.wire import Args, Request
+
+Result = dict[str, Any]
+Answer = Callable[[Result], None]
+
+PROTOCOL_VERSION = 1
+VERSION = "0.1.0"
+
+
+class Service:
+    """Answers requests. `in_container` says whether the control group is the container's own."""
+
+    def __init__(self, kernels: Kernels, terminals: Terminals, cgroup: Cgroup, *, in_container: bool) -> None:
+        self._kernels = kernels
+        self._terminals = terminals
+        self._cgroup = cgroup
+        self._in_container = in_container
+        self._started_at = time.time()
+        self._operations: dict[str, Callable[[Peer, Args, Answer], Result | None]] = {
+            "hello": self._hello,
+            "ping": lambda peer, args, answer: {},
+            "status": self._status,
+            "watch": self._watch,
+            "kernelspec.resource": self._resource,
+            "kernel.start": self._start,
+            "kernel.attach": self._attach,
+            "kernel.detach": self._detach,
+            "kernel.interrupt": self._interrupt,
+            "kernel.restart": self._restart,
+            "kernel.shutdown": self._shutdown,
+            "terminal.create": self._terminal_create,
+            "terminal.delete": self._terminal_delete,
+            "terminal.attach": self._terminal_attach,
+            "terminal.detach": self._terminal_detach,
+            "terminal.input": self._terminal_input,
+            "terminal.resize": self._terminal_resize,
+        }
+
+    def perform(self, peer: Peer, request: Request, answer: Answer) -> Result | None:
+        """Do what `request` asks. The result, or None when `answer` will be called with it. Raises Refusal."""
+        return self._operations[request.op](peer, request.args, answer)
+
+    # ---- the container
+
+    def _hello(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        found = self._kernels.read_specs()
+        return {
+            "protocol": PROTOCOL_VERSION,
+            "version": VERSION,
+            "started_at": self._started_at,
+            "default_kernel": specs.default_name(found),
+            "kernelspecs": [
+                {"name": spec.name, "spec": spec.content, "resources": list(spec.resources)} for spec in found.values()
+            ],
+        }
+
+    def _status(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        usage = procfs.usage_by_session()
+        kernels = self._kernels.infos(usage)
+        own_rss = procfs.own_rss_bytes()
+        container: Result = {"oom_kills": self._cgroup.oom_kills(), "agent_rss_bytes": own_rss}
+        if self._in_container:
+            container["memory_bytes"] = self._cgroup.memory_bytes()
+            container["memory_limit_bytes"] = self._cgroup.memory_limit_bytes()
+            container["cpu_seconds"] = self._cgroup.cpu_seconds()
+        else:
+            container["memory_bytes"] = own_rss + sum(kernel["rss_bytes"] for kernel in kernels)
+            container["cpu_seconds"] = sum(kernel["cpu_seconds"] for kernel in kernels)
+        return {"kernels": kernels, "terminals": self._terminals.infos(), "container": container}
+
+    def _watch(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        peer.watches = True
+        return {}
+
+    def _resource(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        return {"data": specs.read_resource(self._kernels.spec(args["name"]), args["file"])}
+
+    # ---- kernels
+
+    def _info(self, kernel: Kernel) -> Result:
+        return kernel.info()
+
+    def _start(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        return self._info(self._kernels.start(args))
+
+    def _attach(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        kernel = self._kernels.get(args["kernel_id"])
+        peer.kernels.add(kernel.kernel_id)
+        return {
+            "kernel": self._info(kernel),
+            "key": kernel.key.decode(),
+            "signature_scheme": messages.SIGNATURE_SCHEME,
+        }
+
+    def _detach(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        peer.kernels.discard(args["kernel_id"])
+        return {}
+
+    def _interrupt(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        self._kernels.get(args["kernel_id"]).interrupt()
+        return {}
+
+    def _restart(self, peer: Peer, args: Args, answer: Answer) -> None:
+        kernel = self._kernels.get(args["kernel_id"])
+        kernel.restart(lambda: answer(self._info(kernel)))
+
+    def _shutdown(self, peer: Peer, args: Args, answer: Answer) -> None:
+        self._kernels.shut_down(args["kernel_id"], lambda: answer({}))
+
+    # ---- terminals
+
+    def _terminal_create(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        return self._terminals.create(args["cwd"], args["name"]).info()
+
+    def _terminal_delete(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        self._terminals.get(args["name"]).hang_up()
+        return {}
+
+    def _terminal_attach(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        terminal = self._terminals.get(args["name"])
+        peer.terminals.add(terminal.name)
+        return {"name": terminal.name, "scrollback": terminal.scrollback()}
+
+    def _terminal_detach(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        peer.terminals.discard(args["name"])
+        peer.missed.pop(args["name"], None)
+        return {}
+
+    def _terminal_input(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        self._terminals.get(args["name"]).type(args["data"])
+        return {}
+
+    def _terminal_resize(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        self._terminals.get(args["name"]).resize(args["rows"], args["cols"])
+        return {}

@@ -1,0 +1,178 @@
+"""The whole hub on one screen: what it is made of, in which order it starts and stops.
+
+Everything is wired here; nothing else knows everybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import tornado.httpserver
+import tornado.netutil
+
+from hub.auth.assemble import make_auth
+from hub.config import DEFAULT_HUB_PORT, Settings
+from hub.contents.service import ContentsOfUsers
+from hub.cull.loop import Culler
+from hub.errors import HubError
+from hub.http.application import make_application
+from hub.http.services import Services
+from hub.internal_token import read_or_make_internal_token
+from hub.jupyter import routes as jupyter_routes
+from hub.jupyter.frontends import FrontEnds
+from hub.spawn.folders import Folders
+from hub.spawn.select import select_spawner
+from hub.store import schema
+from hub.store.engine import Store
+from hub.web import routes as web_routes
+from hub.web.pages import error_page
+from hub.workspaces.agents import Agents
+from hub.workspaces.connections import Connections
+from hub.workspaces.image_kernelspecs import ImageKernelspecs
+from hub.workspaces.kernels import Kernels
+from hub.workspaces.kernelspecs import Kernelspecs
+from hub.workspaces.reconcile import Reconciler
+from hub.workspaces.runner import Runner
+from hub.workspaces.service import Workspaces
+from hub.workspaces.sessions import Sessions
+from hub.workspaces.terminals import Terminals
+from hub.workspaces.watch import Watch
+from proxy.kit.clock import SystemClock
+from proxy.kit.tasks import TaskOwner
+
+log = logging.getLogger(__name__)
+
+RECONCILE_SECONDS = 60.0
+REFUSED_TO_START = 2
+MAX_HEADER_BYTES = 64 * 1024
+
+
+class Hub:
+    """A running hub, from `start` to `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tasks = TaskOwner("hub")
+
+    async def start(self) -> None:
+        """Check what must hold, wire, reconcile, listen.
+
+        Raises a HubError that says what to do when the database is not at this release's version, or the
+        engine does not answer and the settings do not allow to go without.
+        """
+        settings, clock = self._settings, SystemClock()
+        token = read_or_make_internal_token(settings.data_dir)
+        await schema.require_current(settings.sqlalchemy_url)
+        selected = await select_spawner(settings, Folders(settings.data_dir, settings.base_uid, settings.base_gid))
+        folders, self.spawner = selected.folders, selected.spawner
+
+        self.store = Store(settings.sqlalchemy_url)
+        self.auth = make_auth(settings, self.store, clock)
+        self.agents = Agents(folders, clock)
+        connections = Connections(clock)
+        images = ImageKernelspecs(folders.images)
+        runner = Runner(settings, self.spawner, folders, self.agents, images, clock)
+        self.workspaces = Workspaces(settings, self.store, self.spawner, folders, self.agents, runner, clock)
+        kernelspecs = Kernelspecs(settings, self.workspaces, self.agents, images)
+        kernels = Kernels(self.store, self.workspaces, self.agents, kernelspecs, connections, clock)
+        self.watch = Watch(self.store, self.agents, self.workspaces, kernels, clock)
+        self.culler = Culler(settings, self.store, self.workspaces, kernels, self.agents, connections, clock)
+        self.reconciler = Reconciler(self.store, self.spawner, self.workspaces)
+        self.contents = ContentsOfUsers(folders, settings.data_dir / "contents", clock)
+        self.frontends = FrontEnds(settings.data_dir)
+        self.services = Services(
+            settings=settings,
+            clock=clock,
+            store=self.store,
+            guard=self.auth.guard,
+            users=self.auth.users,
+            passwords=self.auth.passwords,
+            sign_ins=self.auth.sign_ins,
+            tokens=self.auth.tokens,
+            invitations=self.auth.invitations,
+            workspaces=self.workspaces,
+            kernels=kernels,
+            kernelspecs=kernelspecs,
+            sessions=Sessions(self.store, kernels, clock),
+            terminals=Terminals(self.workspaces, self.agents),
+            connections=connections,
+            culler=self.culler,
+            contents=self.contents,
+            frontends=self.frontends,
+            internal_token=token,
+            warning=selected.warning,
+        )
+
+        await self.reconciler.run_once()
+        await self._listen()
+        self.frontends.start()
+        for name, work in self._loops().items():
+            self._tasks.start(work, name)
+        if selected.warning:
+            log.warning("%s", selected.warning)
+        log.info("ready at %s, kernels by %s", settings.hub_url, self.spawner.name)
+
+    async def close(self) -> None:
+        """Refuse new requests, end what is under way, close. Users' containers stay."""
+        self._server.stop()
+        await self._server.close_all_connections()
+        await self._tasks.close()
+        await self.workspaces.close()
+        await self.agents.close()
+        await self.frontends.close()
+        await self.contents.close()
+        await self.auth.close()
+        await self.spawner.close()
+        await self.store.close()
+
+    async def stop_workspaces(self) -> None:
+        """Stop all users' containers, as ``--stop-workspaces`` asks."""
+        running = await self.workspaces.list_running()
+        stops = (self.workspaces.stop(workspace.id, "the hub was stopped") for workspace in running)
+        for result in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(result, BaseException):
+                log.error("a container was not stopped: %s", result)
+
+    def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
+        return {"watch": self.watch.run(), "cull": self.culler.run(), "reconcile": self._keep_reconciling()}
+
+    async def _keep_reconciling(self) -> None:
+        while True:
+            await asyncio.sleep(RECONCILE_SECONDS)
+            try:
+                await self.reconciler.run_once()
+            except HubError as error:
+                log.warning("not reconciled: %s", error.message)
+
+    async def _listen(self) -> None:
+        application = make_application(
+            self.services, [*web_routes.routes(), *jupyter_routes.routes()], error_page=error_page
+        )
+        self._server = tornado.httpserver.HTTPServer(
+            application, max_header_size=MAX_HEADER_BYTES, max_body_size=self._settings.max_upload_bytes
+        )
+        port = self._settings.hub_port or DEFAULT_HUB_PORT
+        self._server.add_sockets(tornado.netutil.bind_sockets(port, self._settings.hub_host, reuse_port=False))
+
+
+async def run(settings: Settings, *, stop_workspaces: bool = False) -> None:
+    """Run a hub until SIGINT or SIGTERM. Exits with status 2 and one paragraph when it refuses to start."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    hub = Hub(settings)
+    try:
+        await hub.start()
+    except (HubError, PermissionError) as error:
+        print(f"kernelhub does not start: {error}", file=sys.stderr)
+        raise SystemExit(REFUSED_TO_START) from error
+    await stopping.wait()
+    log.info("stopping")
+    if stop_workspaces:
+        await hub.stop_workspaces()
+    await hub.close()

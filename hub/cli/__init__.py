@@ -1,0 +1,40 @@
+"""The command line: ``kernelhub``.
+
+Each command lives in a module of its own, loaded when it is called, so that a proxy's process holds no
+database and ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "serve": "hub.cli.serve",
+    "hub": "hub.cli.run_hub",
+    "proxy": "hub.cli.run_proxy",
+    "db": "hub.cli.db",
+    "user": "hub.cli.users",
+    "token": "hub.cli.tokens",
+    "doctor": "hub.cli.doctor",
+    "image": "hub.cli.image",
+}
+"""Each command's module; the command in it is called ``command``."""
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        return command
+
+
+@click.group(cls=_Lazy)
+@click.version_option(package_name="kernelhub", prog_name="kernelhub")
+def main() -> None:
+    """kernelhub: a multi-user notebook hub that starts kernels, not servers."""

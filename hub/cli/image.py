@@ -1,0 +1,35 @@
+"""``kernelhub image``: the kernel images of deploy/images."""
+
+from __future__ import annotations
+
+import click
+
+from hub import images
+from hub.cli.options import Settings, run_async, with_settings
+from hub.errors import EngineSilent
+
+
+@click.group("image")
+def command() -> None:
+    """Kernel images: build those that kernelhub brings."""
+
+
+@command.command()
+@click.argument("name", required=False, type=click.Choice(images.IMAGES))
+@click.option("--base", help=f"Image to build on; without it {images.DEFAULT_BASE}, or Debian's packages.")
+@click.option("--if-needed", is_flag=True, help="Only what is missing or older than its sources; no engine is no error.")
+@with_settings
+@run_async
+async def build(settings: Settings, name: str | None, base: str | None, if_needed: bool) -> None:
+    """Build the image NAME, or all of them. It takes some minutes, once."""
+    try:
+        if if_needed and await images.up_to_date(settings, name):
+            return
+        tags = await images.build(settings, name, base, click.echo)
+    except EngineSilent as error:
+        if if_needed:
+            return
+        raise click.ClickException(error.message) from error
+    except images.BuildFailed as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"built {', '.join(tags)}")

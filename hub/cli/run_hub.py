@@ -1,0 +1,24 @@
+"""``kernelhub hub``: the hub's process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from hub.app import run
+from hub.cli.options import Settings, with_settings
+from hub.cli.parent import end_with_parent
+from proxy.kit.logs import configure_logs
+
+
+@click.command("hub")
+@click.option("--stop-workspaces", is_flag=True, help="Stop all users' containers when the hub is stopped.")
+@click.option("--supervised", is_flag=True, hidden=True)
+@with_settings
+def command(settings: Settings, stop_workspaces: bool, supervised: bool) -> None:
+    """Run the hub: sign-in, files, the Jupyter API, spawning. Its users reach it through a proxy."""
+    if supervised:
+        end_with_parent()
+    configure_logs("hub", settings.log_format)
+    asyncio.run(run(settings, stop_workspaces=stop_workspaces))

@@ -1,0 +1,41 @@
+"""``kernelhub proxy``: a proxy's process. It loads nothing of the hub but its settings."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+from proxy.cli import run
+from proxy.config import ProxySettings
+
+from hub.cli.options import Settings, with_settings
+from hub.cli.parent import end_with_parent
+from hub.internal_token import read_or_make_internal_token
+from proxy.kit.logs import configure_logs
+
+
+@click.command("proxy")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on.")
+@click.option("--supervised", is_flag=True, hidden=True)
+@with_settings
+def command(settings: Settings, supervised: bool) -> None:
+    """Run a proxy: it serves the interface, bridges WebSockets to kernels, and forwards the rest to the hub."""
+    if supervised:
+        end_with_parent()
+    configure_logs("proxy", settings.log_format)
+    asyncio.run(run(proxy_settings(settings)))
+
+
+def proxy_settings(settings: Settings) -> ProxySettings:
+    """What a proxy needs of the settings."""
+    return ProxySettings(
+        host=settings.host,
+        port=settings.port,
+        hub_url=settings.hub_url,
+        internal_token=read_or_make_internal_token(settings.data_dir),
+        cache_dir=settings.data_dir / "cache",
+        trusted_proxies=tuple(settings.trusted_proxies),
+        public_url=settings.public_url,
+        metrics_port=settings.metrics_port or None,
+    )

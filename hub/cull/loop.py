@@ -1,0 +1,168 @@
+"""The culling loop: snapshots of running workspaces in, decisions of `hub.domain.culling` carried out.
+
+A workspace whose agent does not answer gives no snapshot, so nothing is decided about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+
+from hub.config import Settings
+from hub.domain.audit import AuditEvent
+from hub.domain.culling import (
+    Action,
+    CullingPolicy,
+    Decision,
+    KernelSnapshot,
+    WorkspaceSnapshot,
+    decide,
+)
+from hub.domain.ids import KernelId, WorkspaceId
+from hub.domain.kernels import KernelState
+from hub.domain.workspace import Workspace
+from hub.errors import HubError
+from hub.store.engine import Store
+from hub.workspaces.agents import Agents
+from hub.workspaces.connections import Connections
+from hub.workspaces.kernels import Kernels
+from hub.workspaces.service import Workspaces
+from proxy.kit.clock import Clock
+
+log = logging.getLogger(__name__)
+
+
+def policy_of(settings: Settings) -> CullingPolicy:
+    """The policy that the settings describe."""
+    culling = settings.culling
+    return CullingPolicy(culling.kernel_idle, culling.workspace_empty, culling.cull_connected)
+
+
+class Culler:
+    """Looks at every running workspace at an interval, and keeps its last decisions for those who ask."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        workspaces: Workspaces,
+        kernels: Kernels,
+        agents: Agents,
+        connections: Connections,
+        clock: Clock,
+    ) -> None:
+        self._policy = policy_of(settings)
+        self._interval = settings.culling.interval
+        self._store = store
+        self._workspaces = workspaces
+        self._kernels = kernels
+        self._agents = agents
+        self._connections = connections
+        self._clock = clock
+        self._empty_since: dict[WorkspaceId, float] = {}
+        self._reported_dead: set[KernelId] = set()
+        self._decisions: dict[WorkspaceId, list[Decision]] = {}
+        self._decided_at: datetime | None = None
+
+    async def run(self) -> None:
+        """Cull at the interval, until cancelled. A round that fails is logged; the next one tries again."""
+        while True:
+            await asyncio.sleep(self._interval.total_seconds())
+            try:
+                await self.run_once()
+            except HubError as error:
+                log.warning("a culling round was given up: %s", error.message)
+
+    async def run_once(self) -> list[Decision]:
+        """One round: look, decide, act. Gives all decisions, those that keep things included."""
+        running = await self._workspaces.list_running()
+        seen = await asyncio.gather(*(self._snapshot(workspace) for workspace in running))
+        snapshots = [snapshot for snapshot in seen if snapshot is not None]
+        decisions = decide(self._policy, snapshots)
+        self._remember(running, decisions)
+        for decision in decisions:
+            try:
+                await self._carry_out(decision)
+            except HubError as error:
+                log.warning("%s of %s was not done: %s", decision.action, decision.workspace_id, error.message)
+        return decisions
+
+    def decisions_for(self, workspace_ids: list[WorkspaceId]) -> tuple[datetime | None, list[Decision]]:
+        """When the last round was, and what it decided about these workspaces and their kernels."""
+        return self._decided_at, [d for w in workspace_ids for d in self._decisions.get(w, [])]
+
+    async def _snapshot(self, workspace: Workspace) -> WorkspaceSnapshot | None:
+        try:
+            live = await self._agents.status(workspace.id)
+        except HubError as error:
+            log.info("workspace %s is not judged: %s", workspace.id, error.message)
+            self._empty_since.pop(workspace.id, None)
+            await self._workspaces.look(workspace.id)
+            return None
+        now = self._clock.monotonic()
+        kernels = tuple(
+            KernelSnapshot(
+                kernel.id,
+                kernel.state,
+                kernel.idle_now(now),
+                self._connections.to_kernel(kernel.id),
+                kernel.reason,
+            )
+            for kernel in live.kernels.values()
+        )
+        connections = self._connections.to_workspace(workspace.id)
+        since = now
+        living = any(kernel.state is not KernelState.DEAD for kernel in kernels)
+        if living or live.terminals or connections:
+            self._empty_since.pop(workspace.id, None)
+        else:
+            since = self._empty_since.setdefault(workspace.id, now)
+        return WorkspaceSnapshot(
+            workspace.id, kernels, len(live.terminals), connections, timedelta(seconds=now - since)
+        )
+
+    def _remember(self, running: list[Workspace], decisions: list[Decision]) -> None:
+        self._decided_at = self._clock.now()
+        self._decisions = {workspace.id: [] for workspace in running}
+        for decision in decisions:
+            self._decisions[decision.workspace_id].append(decision)
+        for gone in self._empty_since.keys() - self._decisions.keys():
+            del self._empty_since[gone]
+        dead = {d.kernel_id for d in decisions if d.action is Action.REPORT_DEAD and d.kernel_id is not None}
+        self._reported_dead &= dead
+
+    async def _carry_out(self, decision: Decision) -> None:
+        match decision.action:
+            case Action.SHUT_KERNEL if decision.kernel_id is not None:
+                async with self._store.reading() as unit:
+                    kernel = await unit.kernels.find(decision.kernel_id)
+                if kernel is not None:
+                    log.info("kernel %s is culled: %s", kernel.id, decision.reason)
+                    await self._kernels.end(kernel, decision.reason, action="kernel.culled")
+            case Action.REPORT_DEAD if decision.kernel_id is not None:
+                await self._report_dead(decision.kernel_id, decision.reason)
+            case Action.STOP_WORKSPACE:
+                log.info("workspace %s is culled: %s", decision.workspace_id, decision.reason)
+                await self._workspaces.stop(decision.workspace_id, decision.reason)
+            case _:
+                pass
+
+    async def _report_dead(self, kernel_id: KernelId, reason: str) -> None:
+        """Record a dead kernel that no event told of: its agent reported it while the hub was away."""
+        if kernel_id in self._reported_dead:
+            return
+        self._reported_dead.add(kernel_id)
+        async with self._store.unit() as unit:
+            kernel = await unit.kernels.find(kernel_id)
+            if kernel is None or kernel.state is KernelState.DEAD:
+                return
+            await unit.audit.add(
+                AuditEvent(
+                    at=self._clock.now(),
+                    action="kernel.died",
+                    actor="hub",
+                    subject=kernel_id,
+                    details={"user": kernel.user_id, "reason": reason, "executions": kernel.executions},
+                )
+            )

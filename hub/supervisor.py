@@ -1,0 +1,171 @@
+"""The supervisor behind ``kernelhub serve``: starts hub and proxy, restarts what dies, stops both in order.
+
+It is a small process that does nothing else, so that it is still there when they are not. The children get
+its settings through the environment, and end when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+
+import click
+
+from hub.config import Settings
+from hub.internal_token import read_or_make_internal_token
+from hub.welcome import Welcome, ask_welcome, is_ready
+
+RESTART_PAUSE_SECONDS = 0.2
+LONGEST_RESTART_PAUSE_SECONDS = 10.0
+SETTLED_SECONDS = 30.0
+"""A child that ran for this long starts again with the shortest pause."""
+READY_SECONDS = 60.0
+STOP_SECONDS = 5.0
+STOP_WORKSPACES_SECONDS = 60.0
+REFUSED_TO_START = 2
+"""A child's exit status that says: the configuration is wrong, starting again would not help."""
+
+
+class Supervisor:
+    """Owns the two children from `run` to its end."""
+
+    def __init__(self, settings: Settings, stop_workspaces: bool = False) -> None:
+        self._settings = settings
+        self._stop_workspaces = stop_workspaces
+        self._port = settings.port or _free_port(settings.host)
+        self._hub_port = settings.hub_port or _free_port(settings.hub_host)
+        self._stopping = asyncio.Event()
+        self._status = 0
+
+    async def run(self) -> int:
+        """Serve until SIGINT or SIGTERM; gives the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stopping.set)
+        status = await self._run_to_end("db", "upgrade")
+        if status != 0:
+            return status
+        hub_flags = ["--stop-workspaces"] if self._stop_workspaces else []
+        async with asyncio.TaskGroup() as group:
+            hub = group.create_task(self._keep("hub", *hub_flags), name="hub")
+            proxy = group.create_task(self._keep("proxy"), name="proxy")
+            greeter = group.create_task(self._greet(), name="greeter")
+            await self._stopping.wait()
+            greeter.cancel()
+            proxy.cancel()
+            await asyncio.wait([proxy])
+            hub.cancel()
+        return self._status
+
+    @property
+    def address(self) -> str:
+        """Where browsers find the hub."""
+        return self._settings.public_url or f"http://{_bracketed(self._settings.host)}:{self._port}"
+
+    async def _keep(self, name: str, *flags: str) -> None:
+        """Run one child, again and again, until cancelled; then stop it."""
+        pause = RESTART_PAUSE_SECONDS
+        while True:
+            started = asyncio.get_running_loop().time()
+            child = await self._spawn(name, *flags, "--supervised")
+            try:
+                status = await child.wait()
+            except asyncio.CancelledError:
+                await self._end(child, name)
+                raise
+            if status == REFUSED_TO_START:
+                self._status = REFUSED_TO_START
+                self._stopping.set()
+                await asyncio.Event().wait()
+            ran = asyncio.get_running_loop().time() - started
+            pause = RESTART_PAUSE_SECONDS if ran > SETTLED_SECONDS else pause
+            click.echo(f"The {name} ended ({_how(status)}); it is started again.", err=True)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_RESTART_PAUSE_SECONDS)
+
+    async def _end(self, child: asyncio.subprocess.Process, name: str) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            child.terminate()
+        patience = STOP_WORKSPACES_SECONDS if self._stop_workspaces and name == "hub" else STOP_SECONDS / 2
+        try:
+            async with asyncio.timeout(patience):
+                await child.wait()
+        except TimeoutError:
+            click.echo(f"The {name} did not end within {patience:g} s and is killed.", err=True)
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+
+    async def _spawn(self, *arguments: str) -> asyncio.subprocess.Process:
+        # A session of its own keeps the terminal's Ctrl-C from reaching the children before we do.
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hub.cli", *arguments, env=self._environment(), start_new_session=True
+        )
+
+    async def _run_to_end(self, *arguments: str) -> int:
+        child = await self._spawn(*arguments)
+        return await child.wait()
+
+    def _environment(self) -> Mapping[str, str]:
+        settings = self._settings
+        return {
+            **os.environ,
+            "KERNELHUB_DATA_DIR": str(settings.data_dir.resolve()),
+            "KERNELHUB_HOST": settings.host,
+            "KERNELHUB_PORT": str(self._port),
+            "KERNELHUB_HUB_PORT": str(self._hub_port),
+            "KERNELHUB_SPAWNER": settings.spawner,
+            **({"KERNELHUB_CONFIG": str(settings.config_file)} if settings.config_file else {}),
+        }
+
+    async def _greet(self) -> None:
+        """Once proxy and hub are ready, say the one address and how to begin."""
+        token = await asyncio.to_thread(read_or_make_internal_token, self._settings.data_dir)
+        hub_url = f"http://{_bracketed(self._settings.hub_host)}:{self._hub_port}"
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while not await is_ready(f"http://{_bracketed(_reachable(self._settings.host))}:{self._port}"):
+                    await asyncio.sleep(0.1)  # noqa: ASYNC110 - it is another process that becomes ready
+                welcome = await ask_welcome(hub_url, token)
+        except (TimeoutError, OSError) as error:
+            click.echo(f"The hub was not ready within {READY_SECONDS:.0f} s: {error}", err=True)
+            return
+        click.echo(_greeting(self.address, welcome))
+
+
+def _greeting(address: str, welcome: Welcome) -> str:
+    lines = ["", f"kernelhub is ready at {address}/"]
+    if welcome.warning:
+        lines += ["", f"WARNING: {welcome.warning}"]
+    if welcome.setup_path:
+        lines += [
+            "",
+            "There is no administrator yet. Open this link, which works once, to become the first:",
+            f"  {address}{welcome.setup_path}",
+        ]
+    return "\n".join([*lines, "", "Ctrl-C stops it; users' kernels go on.", ""])
+
+
+def _free_port(host: str) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - not bound here
+
+
+def _how(status: int) -> str:
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"

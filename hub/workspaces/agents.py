@@ -1,0 +1,207 @@
+"""The hub's connections to the agents of running workspaces, and what they last said.
+
+One `AgentClient` per running workspace, opened when first needed and kept. The hub watches every agent, so that
+kernels' states are read from memory; what an agent says is used only after `_sane` has bounded it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from hub.domain.ids import KernelId, WorkspaceId
+from hub.domain.kernels import KernelState
+from hub.errors import AgentSilent, BadRequest, Conflict, HubError, NotFound, StartFailed, UnknownKernelspec
+from hub.spawn.folders import Folders
+from proxy.contract.agent import AgentEvent, ContainerInfo, Hello, KernelEvent, KernelInfo, TerminalInfo
+from proxy.kit.agent_client import AgentClient, AgentRefused
+from proxy.kit.agent_client import AgentSilent as ClientSilent
+from proxy.kit.clock import Clock
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+STATUS_MAX_AGE_SECONDS = 2.0
+MAX_KERNELS_BELIEVED = 256
+MAX_REASON_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKernel:
+    """What an agent said of a kernel, bounded: `heard_at` is on the hub's monotonic clock."""
+
+    id: KernelId
+    spec_name: str
+    state: KernelState
+    executions: int
+    idle_for: timedelta
+    heard_at: float
+    rss_bytes: int
+    cpu_seconds: float
+    reason: str | None
+    generation: int
+
+    def idle_now(self, monotonic: float) -> timedelta:
+        """How long the kernel has been idle by now; zero unless it is idle."""
+        if self.state is not KernelState.IDLE:
+            return timedelta(0)
+        return self.idle_for + timedelta(seconds=max(0.0, monotonic - self.heard_at))
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One workspace's last status: `heard_at` is on the hub's monotonic clock."""
+
+    heard_at: float
+    kernels: dict[KernelId, LiveKernel]
+    terminals: list[TerminalInfo]
+    container: ContainerInfo
+
+
+class Agents:
+    """Asks agents, and remembers their answers for a moment."""
+
+    def __init__(self, folders: Folders, clock: Clock) -> None:
+        self._folders = folders
+        self._clock = clock
+        self._clients: dict[WorkspaceId, AgentClient] = {}
+        self._live: dict[WorkspaceId, Live] = {}
+        self._watched: set[WorkspaceId] = set()
+        self.on_kernel: Callable[[WorkspaceId, LiveKernel], None] = lambda _workspace, _kernel: None
+        self.on_lost: Callable[[WorkspaceId], None] = lambda _workspace: None
+
+    def client(self, workspace_id: WorkspaceId) -> AgentClient:
+        """The connection to a workspace's agent, opened now if it is not yet.
+
+        The run folder was made and given its owner by the hub; a container's user cannot change either, so
+        its owner is the uid that every socket in it must have. Raises AgentSilent if there is no folder.
+        """
+        client = self._clients.get(workspace_id)
+        if client is None:
+            folder = self._folders.run(workspace_id)
+            client = AgentClient(folder, _owner(folder))
+            client.on_event = lambda event: self._heard(workspace_id, event)
+            client.on_lost = lambda: self._lost(workspace_id)
+            self._clients[workspace_id] = client
+        return client
+
+    async def greet(self, workspace_id: WorkspaceId) -> Hello:
+        """Say hello once, watch from now on. Raises AgentSilent when nobody answers."""
+        hello = await ask(self.client(workspace_id).hello())
+        await self._watch(workspace_id)
+        return hello
+
+    async def status(self, workspace_id: WorkspaceId, max_age: float = STATUS_MAX_AGE_SECONDS) -> Live:
+        """What the agent says now, or said at most `max_age` seconds ago. Raises AgentSilent."""
+        known = self._live.get(workspace_id)
+        if known is not None and self._clock.monotonic() - known.heard_at <= max_age:
+            return known
+        await self._watch(workspace_id)
+        status = await ask(self.client(workspace_id).status())
+        now = self._clock.monotonic()
+        kernels = [_sane(info, now) for info in status.kernels[:MAX_KERNELS_BELIEVED]]
+        live = Live(now, {kernel.id: kernel for kernel in kernels}, status.terminals, status.container)
+        self._live[workspace_id] = live
+        return live
+
+    def forget_status(self, workspace_id: WorkspaceId) -> None:
+        """Make the next `status` ask again: something was just changed."""
+        self._live.pop(workspace_id, None)
+
+    def connected(self, workspace_id: WorkspaceId) -> bool:
+        """Whether its agent was greeted or asked, and has not been lost since."""
+        return workspace_id in self._watched
+
+    async def drop(self, workspace_id: WorkspaceId) -> None:
+        """Close the connection: the workspace is stopped, or will be greeted anew."""
+        self._live.pop(workspace_id, None)
+        self._watched.discard(workspace_id)
+        client = self._clients.pop(workspace_id, None)
+        if client is not None:
+            await client.close()
+
+    async def close(self) -> None:
+        """Close all connections. The workspaces go on."""
+        await asyncio.gather(*(self.drop(workspace_id) for workspace_id in list(self._clients)))
+
+    def _heard(self, workspace_id: WorkspaceId, event: AgentEvent) -> None:
+        if not isinstance(event, KernelEvent):
+            return
+        kernel = _sane(event.kernel, self._clock.monotonic())
+        live = self._live.get(workspace_id)
+        if live is not None and len(live.kernels) < MAX_KERNELS_BELIEVED:
+            live.kernels[kernel.id] = kernel
+        self.on_kernel(workspace_id, kernel)
+
+    async def _watch(self, workspace_id: WorkspaceId) -> None:
+        if workspace_id not in self._watched:
+            await ask(self.client(workspace_id).watch())
+            self._watched.add(workspace_id)
+
+    def _lost(self, workspace_id: WorkspaceId) -> None:
+        self._live.pop(workspace_id, None)
+        self._watched.discard(workspace_id)
+        self.on_lost(workspace_id)
+
+
+async def ask(answer: Awaitable[T]) -> T:
+    """Await an agent's answer, with its refusals and silence as the hub's own errors."""
+    try:
+        return await answer
+    except ClientSilent as error:
+        raise AgentSilent("Your container does not answer at the moment. Try again in a few seconds.") from error
+    except AgentRefused as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: AgentRefused) -> HubError:
+    message = str(error.message)[:MAX_REASON_CHARS]
+    match error.code:
+        case "not_found":
+            return NotFound(message)
+        case "exists":
+            return Conflict(message)
+        case "unknown_kernelspec":
+            return UnknownKernelspec(message)
+        case "bad_request":
+            return BadRequest(message)
+        case _:
+            return StartFailed(message)
+
+
+def _owner(folder: Path) -> int:
+    try:
+        return folder.lstat().st_uid
+    except OSError as error:
+        raise AgentSilent("The container has no run folder: it is not running.") from error
+
+
+def _sane(info: KernelInfo, now: float) -> LiveKernel:
+    """An agent's word within bounds: an unknown state is `unknown`, a negative span is zero."""
+    try:
+        state = KernelState(info.state)
+    except ValueError:
+        state = KernelState.UNKNOWN
+    idle = min(max(info.idle_seconds, 0.0), 10.0 * 365 * 86400)
+    return LiveKernel(
+        id=KernelId(info.kernel_id[:64]),
+        spec_name=info.name[:128],
+        state=state,
+        executions=max(0, min(info.executions, 2**31 - 1)),
+        idle_for=timedelta(seconds=idle if idle == idle else 0.0),
+        heard_at=now,
+        rss_bytes=max(0, info.rss_bytes),
+        cpu_seconds=max(0.0, info.cpu_seconds),
+        reason=info.reason[:MAX_REASON_CHARS] if info.reason else None,
+        generation=info.generation,
+    )
+
+
+def last_activity(kernel: LiveKernel, now: datetime, monotonic: float) -> datetime:
+    """When a kernel was last active, by the hub's clock: agents' clocks are not believed."""
+    return now - kernel.idle_now(monotonic)

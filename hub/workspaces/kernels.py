@@ -1,0 +1,216 @@
+"""Use cases of kernels: start, list, interrupt, restart, shut down.
+
+The row is written before the kernel is started, and taken back if the start fails; what a kernel is doing now
+comes from its agent, and from the row when the agent cannot be asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from hub.domain.audit import AuditEvent
+from hub.domain.ids import KernelId, UserId, WorkspaceId, new_uuid
+from hub.domain.kernels import Kernel, KernelState
+from hub.domain.users import User
+from hub.domain.workspace import Workspace, WorkspaceState
+from hub.errors import AgentSilent, Conflict, HubError, NotFound
+from hub.store.engine import Store
+from hub.workspaces.agents import Agents, Live, LiveKernel, ask, last_activity
+from hub.workspaces.connections import Connections
+from hub.workspaces.kernelspecs import Kernelspecs
+from hub.workspaces.service import Workspaces
+from proxy.kit.clock import Clock
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelModel:
+    """A kernel and how many connections the proxies hold to it."""
+
+    kernel: Kernel
+    connections: int
+
+
+class Kernels:
+    """Kernels of users, in their workspaces."""
+
+    def __init__(
+        self,
+        store: Store,
+        workspaces: Workspaces,
+        agents: Agents,
+        kernelspecs: Kernelspecs,
+        connections: Connections,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._workspaces = workspaces
+        self._agents = agents
+        self._kernelspecs = kernelspecs
+        self._connections = connections
+        self._clock = clock
+        self._ending: set[KernelId] = set()
+
+    def is_ending(self, kernel_id: KernelId) -> bool:
+        """Whether the hub itself is shutting this kernel down: its end is no death."""
+        return kernel_id in self._ending
+
+    async def start(
+        self, user: User, spec_name: str | None, path: str = "", kernel_id: KernelId | None = None
+    ) -> KernelModel:
+        """Start a kernel in the folder of `path`, starting the user's workspace first if need be.
+
+        `spec_name` None means the image's default; `kernel_id` is an id the client chose (a UUID). Raises
+        UnknownKernelspec, Conflict for an id in use, and what `Workspaces.ensure` raises.
+        """
+        workspace = await self._workspaces.ensure(user)
+        name = spec_name or (await self._kernelspecs.list(user)).default
+        now = self._clock.now()
+        kernel = Kernel(
+            id=kernel_id or KernelId(new_uuid()),
+            workspace_id=workspace.id,
+            user_id=user.id,
+            spec_name=name,
+            state=KernelState.STARTING,
+            started_at=now,
+            last_activity_at=now,
+        )
+        async with self._store.unit() as unit:
+            if await unit.kernels.find(kernel.id) is not None:
+                raise Conflict(f"A kernel with the id {kernel.id} exists already.")
+            await unit.kernels.add(kernel)
+        folder = str(PurePosixPath(path).parent)
+        cwd = "" if folder == "." else folder
+        try:
+            start = self._agents.client(workspace.id).start_kernel(kernel.id, name, cwd, {"JPY_SESSION_NAME": path})
+            await self._changing(workspace.id, start)
+        except HubError:
+            async with self._store.unit() as unit:
+                await unit.kernels.delete(kernel.id)
+            raise
+        return KernelModel(kernel, self._connections.to_kernel(kernel.id))
+
+    async def list(self, user: User) -> list[KernelModel]:
+        """All of a user's kernels, oldest first."""
+        async with self._store.reading() as unit:
+            kernels = await unit.kernels.list_for(user.id)
+        lives: dict[WorkspaceId, Live | None] = {}
+        for workspace_id in {kernel.workspace_id for kernel in kernels}:
+            try:
+                lives[workspace_id] = await self._agents.status(workspace_id)
+            except AgentSilent:
+                lives[workspace_id] = None
+        return [self._model(kernel, lives[kernel.workspace_id]) for kernel in kernels]
+
+    async def get(self, user: User, kernel_id: KernelId) -> KernelModel:
+        """One kernel of the user.
+
+        Raises NotFound when there is no such kernel, and AgentSilent when its container cannot be asked:
+        front ends give a kernel up for dead at any answer but success and 503.
+        """
+        kernel = await self.row(user, kernel_id)
+        return self._model(kernel, await self._agents.status(kernel.workspace_id))
+
+    async def interrupt(self, user: User, kernel_id: KernelId) -> None:
+        """Interrupt what the kernel is running."""
+        kernel = await self.row(user, kernel_id)
+        await self._changing(kernel.workspace_id, self._agents.client(kernel.workspace_id).interrupt_kernel(kernel_id))
+
+    async def restart(self, user: User, kernel_id: KernelId) -> KernelModel:
+        """Restart the kernel with the same id; gives it once the new process was started."""
+        kernel = await self.row(user, kernel_id)
+        await self._changing(kernel.workspace_id, self._agents.client(kernel.workspace_id).restart_kernel(kernel_id))
+        restarted = replace(kernel, state=KernelState.STARTING, last_activity_at=self._clock.now(), executions=0)
+        async with self._store.unit() as unit:
+            await unit.kernels.save(restarted)
+        return KernelModel(restarted, self._connections.to_kernel(kernel_id))
+
+    async def shutdown(self, user: User, kernel_id: KernelId, reason: str = "shut down by its user") -> None:
+        """Shut the kernel down and end its sessions."""
+        kernel = await self.row(user, kernel_id)
+        await self.end(kernel, reason, actor=user.id)
+
+    async def end(self, kernel: Kernel, reason: str, actor: str = "hub", action: str = "kernel.ended") -> None:
+        """Shut a kernel down, forget it and its sessions, and record why.
+
+        A container that is positively not running has no kernel to shut; one that does not answer raises AgentSilent.
+        """
+        self._ending.add(kernel.id)
+        try:
+            await self._shut(kernel)
+            await self._forget(kernel, reason, actor, action)
+        finally:
+            self._ending.discard(kernel.id)
+
+    async def _shut(self, kernel: Kernel) -> None:
+        try:
+            await self._changing(
+                kernel.workspace_id, self._agents.client(kernel.workspace_id).shutdown_kernel(kernel.id)
+            )
+        except NotFound:
+            log.info("kernel %s was gone already", kernel.id)
+        except AgentSilent:
+            workspace = await self._workspaces.look(kernel.workspace_id)
+            if workspace is not None and workspace.state is not WorkspaceState.STOPPED:
+                raise
+
+    async def _forget(self, kernel: Kernel, reason: str, actor: str, action: str) -> None:
+        async with self._store.unit() as unit:
+            await unit.sessions.delete_for_kernel(kernel.id)
+            await unit.kernels.delete(kernel.id)
+            await unit.audit.add(
+                AuditEvent(
+                    at=self._clock.now(),
+                    action=action,
+                    actor=actor,
+                    subject=kernel.id,
+                    details={"user": kernel.user_id, "reason": reason, "executions": kernel.executions},
+                )
+            )
+
+    async def row(self, user: User, kernel_id: KernelId) -> Kernel:
+        """The user's kernel as the database has it. Raises NotFound, also for another user's kernel."""
+        async with self._store.reading() as unit:
+            kernel = await unit.kernels.find(kernel_id)
+        if kernel is None or kernel.user_id != user.id:
+            raise NotFound(f"Kernel does not exist: {kernel_id}")
+        return kernel
+
+    async def workspace_of(self, user_id: UserId, kernel_id: KernelId) -> Workspace:
+        """The workspace that holds a user's kernel, for routing. Raises NotFound."""
+        async with self._store.reading() as unit:
+            kernel = await unit.kernels.find(kernel_id)
+            if kernel is None or kernel.user_id != user_id:
+                raise NotFound(f"Kernel does not exist: {kernel_id}")
+            workspace = await unit.workspaces.find(kernel.workspace_id)
+        if workspace is None:
+            raise NotFound(f"Kernel does not exist: {kernel_id}")
+        return workspace
+
+    async def _changing(self, workspace_id: WorkspaceId, answer: Awaitable[object]) -> None:
+        """Ask for a change, after which the last status no longer holds."""
+        try:
+            await ask(answer)
+        finally:
+            self._agents.forget_status(workspace_id)
+
+    def _model(self, kernel: Kernel, live: Live | None) -> KernelModel:
+        connections = self._connections.to_kernel(kernel.id)
+        if live is None:
+            return KernelModel(replace(kernel, state=KernelState.UNKNOWN), connections)
+        seen = live.kernels.get(kernel.id)
+        return KernelModel(kernel if seen is None else self.observed(kernel, seen), connections)
+
+    def observed(self, kernel: Kernel, seen: LiveKernel) -> Kernel:
+        """The row with what its agent says of it now."""
+        return replace(
+            kernel,
+            state=seen.state,
+            executions=seen.executions,
+            last_activity_at=max(kernel.started_at, last_activity(seen, self._clock.now(), self._clock.monotonic())),
+            reason=seen.reason,
+        )

@@ -1,0 +1,127 @@
+"""Effects of a workspace's life cycle, performed: containers started and stopped, kernels forgotten.
+
+The runner decides nothing. It performs one effect and gives the event that came of it; what follows from that
+is for `hub.domain.workspace.advance`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from hub.config import Profile, Settings
+from hub.domain.ids import WorkspaceId
+from hub.domain.users import User
+from hub.domain.workspace import Started, Stopped, Workspace
+from hub.errors import AgentSilent, HubError, NoKernels, StartFailed
+from hub.spawn.folders import Folders
+from hub.spawn.protocol import Presence, Spawner, WorkspaceSpec
+from hub.workspaces.agents import Agents
+from hub.workspaces.image_kernelspecs import ImageKernelspecs
+from proxy.contract.agent import Hello
+from proxy.kit.clock import Clock
+
+log = logging.getLogger(__name__)
+
+AGENT_POLL_SECONDS = 0.02
+EXIT_POLL_SECONDS = 0.5
+
+
+class Runner:
+    """Performs effects through the spawner and the agents."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        spawner: Spawner,
+        folders: Folders,
+        agents: Agents,
+        image_kernelspecs: ImageKernelspecs,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._spawner = spawner
+        self._folders = folders
+        self._agents = agents
+        self._image_kernelspecs = image_kernelspecs
+        self._clock = clock
+        self._starts = asyncio.Semaphore(settings.concurrent_starts)
+
+    async def start(self, workspace: Workspace, user: User) -> Started:
+        """Start the container and wait until its agent answers; other starts beyond the limit wait their turn.
+
+        Raises EngineSilent when the engine does not answer, ImageMissing, NoKernels or StartFailed with the
+        reason; after any error but EngineSilent the container has been removed.
+        """
+        profile = self._settings.profiles[workspace.profile]
+        async with self._starts:
+            await self._agents.drop(workspace.id)
+            spec = await asyncio.to_thread(self._prepare, workspace, user, profile)
+            container_id = await self._spawner.start(spec)
+            try:
+                hello = await self._greet(workspace.id)
+                if not hello.kernelspecs:
+                    raise NoKernels(
+                        f"The image {profile.image} has no kernel: install ipykernel, or another kernel, in it."
+                    )
+            except (StartFailed, AgentSilent):
+                await self._agents.drop(workspace.id)
+                await self._spawner.stop(workspace.id, grace_seconds=2.0)
+                raise
+        await self._image_kernelspecs.learn(profile.image, hello, self._agents.client(workspace.id))
+        return Started(container_id, self._clock.now())
+
+    async def stop(self, workspace_id: WorkspaceId) -> Stopped:
+        """Stop and remove the container, then its run folder. Raises EngineSilent."""
+        await self._agents.drop(workspace_id)
+        await self._spawner.stop(workspace_id)
+        await asyncio.to_thread(self._folders.remove_run, workspace_id)
+        return Stopped()
+
+    def _prepare(self, workspace: Workspace, user: User, profile: Profile) -> WorkspaceSpec:
+        try:
+            return WorkspaceSpec(
+                workspace_id=workspace.id,
+                user_id=user.id,
+                image=profile.image,
+                limits=workspace.limits,
+                uid=self._folders.uid_of(user),
+                gid=self._folders.gid,
+                home_folder=self._folders.prepare_home(user),
+                home=profile.home,
+                run_folder=self._folders.prepare_run(user, workspace.id),
+                agent_folder=self._folders.prepare_agent(),
+                user_name=user.name,
+                network=profile.network,
+                tmp_bytes=profile.tmp_bytes,
+                spare_kernels=profile.spare_kernels,
+                environment=dict(profile.environment),
+            )
+        except OSError as error:
+            raise StartFailed(f"The folders for your container could not be made: {error.strerror}.") from error
+
+    async def _greet(self, workspace_id: WorkspaceId) -> Hello:
+        """Wait for the agent's hello, and meanwhile look whether its container has already ended."""
+        deadline = self._clock.monotonic() + self._settings.start_timeout.total_seconds()
+        next_look = self._clock.monotonic() + EXIT_POLL_SECONDS
+        socket = self._folders.agent_socket(workspace_id)
+        while self._clock.monotonic() < deadline:
+            if socket.exists():
+                try:
+                    return await self._agents.greet(workspace_id)
+                except AgentSilent:
+                    await self._agents.drop(workspace_id)
+            if self._clock.monotonic() >= next_look:
+                next_look = self._clock.monotonic() + EXIT_POLL_SECONDS
+                await self._refuse_exited(workspace_id)
+            await asyncio.sleep(AGENT_POLL_SECONDS)
+        seconds = self._settings.start_timeout.total_seconds()
+        raise StartFailed(f"Your container started, but did not answer within {seconds:.0f} s.")
+
+    async def _refuse_exited(self, workspace_id: WorkspaceId) -> None:
+        try:
+            seen = await self._spawner.state(workspace_id)
+        except HubError:
+            return
+        if seen.presence is not Presence.RUNNING:
+            raise StartFailed(f"Your container ended right after its start: {seen.reason or 'no reason is known'}.")

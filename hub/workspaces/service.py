@@ -1,0 +1,302 @@
+"""Use cases of workspaces: ensure, stop, find, observe.
+
+Every change goes the same way: an event, `advance`, persist, then the effects, whose outcomes are events again.
+Whoever asks for a workspace that is being started waits for the same start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hub.config import Settings
+from hub.domain import workspace as life
+from hub.domain.audit import AuditEvent
+from hub.domain.ids import WorkspaceId, new_id
+from hub.domain.users import User
+from hub.domain.workspace import Event, Limits, Transition, Workspace, WorkspaceState, advance
+from hub.errors import AgentSilent, EngineSilent, HubError, NotFound, StartFailed
+from hub.spawn.folders import Folders
+from hub.spawn.protocol import Observation, Presence, Spawner
+from hub.store.engine import Store
+from hub.workspaces.agents import Agents
+from hub.workspaces.runner import Runner
+from proxy.kit.clock import Clock
+from proxy.kit.tasks import TaskOwner
+
+log = logging.getLogger(__name__)
+
+MAX_STEPS = 6
+"""More transitions than any way from one state to `running` or back has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a workspace's sockets are on this host, and the uid that each of them must belong to."""
+
+    run_folder: Path
+    owner_uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Busy:
+    """A start or stop under way; `done` ends with the workspace, or with the error for everybody who waits."""
+
+    done: asyncio.Task[Workspace]
+    starting: bool
+
+
+class Workspaces:
+    """Starts, stops and observes users' containers."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        spawner: Spawner,
+        folders: Folders,
+        agents: Agents,
+        runner: Runner,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._spawner = spawner
+        self._folders = folders
+        self._agents = agents
+        self._runner = runner
+        self._clock = clock
+        self._tasks = TaskOwner("workspaces")
+        self._busy: dict[WorkspaceId, _Busy] = {}
+
+    async def ensure(self, user: User) -> Workspace:
+        """The user's workspace, running; started now if it is not, and waited for.
+
+        Raises ImageMissing, NoKernels or StartFailed with the reason, EngineSilent when the engine does not
+        answer, AgentSilent when a container runs whose agent does not.
+        """
+        workspace = await self._get_or_add(user)
+        if workspace.state is WorkspaceState.RUNNING and self._agents.connected(workspace.id):
+            return workspace
+        busy = self._busy.get(workspace.id)
+        if busy is not None and not busy.starting:
+            await asyncio.wait([busy.done])
+            busy = self._busy.get(workspace.id)
+        if busy is None:
+            busy = _Busy(self._tasks.start(self._bring_up(workspace.id, user), f"start {workspace.id}"), True)
+            self._hold(workspace.id, busy)
+        return await asyncio.shield(busy.done)
+
+    def ensure_soon(self, user: User) -> None:
+        """Start the user's workspace in the background. A failure is recorded, and met again by whoever needs it."""
+        self._tasks.start(self._ensure_quietly(user), f"ensure {user.id}")
+
+    async def stop(self, workspace_id: WorkspaceId, reason: str, actor: str = "hub") -> Workspace:
+        """Stop the container with all its kernels; `reason` is shown to its user. Raises NotFound, EngineSilent."""
+        busy = self._busy.get(workspace_id)
+        if busy is not None and busy.starting:
+            await asyncio.wait([busy.done])
+            busy = self._busy.get(workspace_id)
+        if busy is None:
+            task = self._tasks.start(self._take_down(workspace_id, reason, actor), f"stop {workspace_id}")
+            busy = _Busy(task, False)
+            self._hold(workspace_id, busy)
+        return await asyncio.shield(busy.done)
+
+    async def find(self, user: User) -> Workspace | None:
+        """The user's workspace in whatever state, or None if there never was one."""
+        async with self._store.reading() as unit:
+            return await unit.workspaces.find_for(user.id, self._settings.default_profile)
+
+    async def list_for(self, user: User) -> list[Workspace]:
+        """All workspaces of one user."""
+        async with self._store.reading() as unit:
+            return await unit.workspaces.list_for(user.id)
+
+    async def list_running(self) -> list[Workspace]:
+        """All workspaces that run, as far as the hub knows."""
+        async with self._store.reading() as unit:
+            return await unit.workspaces.list_by_state(WorkspaceState.RUNNING)
+
+    def place_of(self, workspace: Workspace, user: User) -> Place:
+        """Where a proxy finds the sockets of a user's workspace."""
+        return Place(self._folders.run(workspace.id), self._folders.uid_of(user))
+
+    async def observe(self, seen: Observation) -> Workspace | None:
+        """Take a positive word of the engine about one workspace; None if the hub does not know it."""
+        if seen.workspace_id in self._busy:
+            return None
+        event: Event
+        if seen.presence is Presence.RUNNING and seen.container_id is not None:
+            event = life.ObservedRunning(seen.container_id)
+        else:
+            event = life.ObservedGone(seen.reason or "the container is no longer there")
+        try:
+            return (await self._apply(seen.workspace_id, event)).workspace
+        except NotFound:
+            return None
+
+    async def look(self, workspace_id: WorkspaceId) -> Workspace | None:
+        """Ask the engine about one workspace and take its word; its silence makes the state unknown."""
+        if workspace_id in self._busy:
+            return None
+        try:
+            seen = await self._spawner.state(workspace_id)
+        except EngineSilent:
+            return (await self._apply(workspace_id, life.EngineSilent())).workspace
+        return await self.observe(seen)
+
+    def look_soon(self, workspace_id: WorkspaceId) -> None:
+        """`look`, in the background: the agent of this workspace was lost."""
+        self._tasks.start(self.look(workspace_id), f"look {workspace_id}")
+
+    async def close(self) -> None:
+        """End starts and stops under way. Containers stay; the next hub finds them."""
+        await self._tasks.close()
+
+    def _hold(self, workspace_id: WorkspaceId, busy: _Busy) -> None:
+        self._busy[workspace_id] = busy
+
+        def ended(task: asyncio.Task[Workspace]) -> None:
+            if self._busy.get(workspace_id) is busy:
+                del self._busy[workspace_id]
+
+        busy.done.add_done_callback(ended)
+
+    async def _ensure_quietly(self, user: User) -> None:
+        try:
+            await self.ensure(user)
+        except HubError as error:
+            log.warning("the workspace of %s did not start: %s", user.name, error.message)
+
+    async def _get_or_add(self, user: User) -> Workspace:
+        name = self._settings.default_profile
+        found = await self.find(user)
+        if found is not None:
+            return found
+        async with self._store.unit() as unit:
+            found = await unit.workspaces.find_for(user.id, name)
+            if found is not None:
+                return found
+            profile = self._settings.profiles[name]
+            workspace = Workspace(
+                id=WorkspaceId(new_id()),
+                user_id=user.id,
+                profile=name,
+                state=WorkspaceState.STOPPED,
+                image=profile.image,
+                limits=Limits(profile.memory_bytes, profile.cpus, profile.pids),
+            )
+            await unit.workspaces.add(workspace)
+            return workspace
+
+    async def _bring_up(self, workspace_id: WorkspaceId, user: User) -> Workspace:
+        """Step until the workspace runs. Each step looks at the state that is now, whoever made it."""
+        for _ in range(MAX_STEPS):
+            workspace = await self._get(workspace_id)
+            match workspace.state:
+                case WorkspaceState.RUNNING:
+                    try:
+                        await self._agents.greet(workspace.id)
+                        return workspace
+                    except AgentSilent:
+                        await self._agents.drop(workspace.id)
+                        seen = await self._spawner.state(workspace.id)
+                        if seen.presence is Presence.RUNNING:
+                            raise
+                        await self._apply(workspace.id, life.ObservedGone(seen.reason or "the container ended"))
+                case WorkspaceState.STOPPED:
+                    await self._refresh_profile(workspace)
+                    transition = await self._apply(workspace_id, life.StartRequested())
+                    if any(isinstance(effect, life.StartContainer) for effect in transition.effects):
+                        await self._start(transition.workspace, user)
+                case WorkspaceState.STARTING:
+                    await self._start(workspace, user)
+                case WorkspaceState.STOPPING:
+                    await self._apply(workspace_id, await self._runner.stop(workspace_id))
+                case WorkspaceState.UNKNOWN:
+                    seen = await self._spawner.state(workspace_id)
+                    event: Event = (
+                        life.ObservedRunning(seen.container_id or "")
+                        if seen.presence is Presence.RUNNING
+                        else life.ObservedGone(seen.reason or "the container ended")
+                    )
+                    await self._apply(workspace_id, event)
+        raise StartFailed("Your container keeps ending right after its start; ask an administrator to look at it.")
+
+    async def _start(self, workspace: Workspace, user: User) -> None:
+        try:
+            started = await self._runner.start(workspace, user)
+        except EngineSilent:
+            await self._apply(workspace.id, life.EngineSilent())
+            raise
+        except HubError as error:
+            await self._apply(workspace.id, life.StartFailed(error.message))
+            raise
+        except Exception:
+            await self._apply(workspace.id, life.StartFailed("The start failed inside the hub; its log says why."))
+            raise
+        await self._apply(workspace.id, started)
+
+    async def _take_down(self, workspace_id: WorkspaceId, reason: str, actor: str) -> Workspace:
+        transition = await self._apply(workspace_id, life.StopRequested(reason), actor)
+        if transition.workspace.state is WorkspaceState.STOPPING:
+            stopping = any(isinstance(effect, life.StopContainer) for effect in transition.effects)
+            log.info("%s workspace %s: %s", "stopping" if stopping else "stopping again", workspace_id, reason)
+            transition = await self._apply(workspace_id, await self._runner.stop(workspace_id), actor)
+        return transition.workspace
+
+    async def _refresh_profile(self, workspace: Workspace) -> None:
+        """A stopped workspace starts with its profile's image and limits of today."""
+        profile = self._settings.profiles[workspace.profile]
+        limits = Limits(profile.memory_bytes, profile.cpus, profile.pids)
+        if (workspace.image, workspace.limits) != (profile.image, limits):
+            async with self._store.unit() as unit:
+                await unit.workspaces.save(replace(workspace, image=profile.image, limits=limits))
+
+    async def _get(self, workspace_id: WorkspaceId) -> Workspace:
+        async with self._store.reading() as unit:
+            workspace = await unit.workspaces.find(workspace_id)
+        if workspace is None:
+            raise NotFound("There is no such workspace.")
+        return workspace
+
+    async def _apply(self, workspace_id: WorkspaceId, event: Event, actor: str = "hub") -> Transition:
+        """Advance and persist, in one unit of work; forgetting kernels is part of it, since it is only rows."""
+        async with self._store.unit() as unit:
+            workspace = await unit.workspaces.find(workspace_id)
+            if workspace is None:
+                raise NotFound("There is no such workspace.")
+            transition = advance(workspace, event)
+            if transition.ignored is not None or transition.workspace == workspace:
+                return transition
+            after = transition.workspace
+            await unit.workspaces.save(after)
+            await unit.audit.add(
+                AuditEvent(
+                    at=self._clock.now(),
+                    action=f"workspace.{after.state}",
+                    actor=actor,
+                    subject=workspace_id,
+                    details={"user": after.user_id, "reason": after.stop_reason, "was": str(workspace.state)},
+                )
+            )
+            for effect in transition.effects:
+                if isinstance(effect, life.ForgetKernels):
+                    for kernel in await unit.kernels.list_in(workspace_id):
+                        await unit.sessions.delete_for_kernel(kernel.id)
+                        await unit.kernels.delete(kernel.id)
+                        await unit.audit.add(
+                            AuditEvent(
+                                at=self._clock.now(),
+                                action="kernel.ended",
+                                actor=actor,
+                                subject=kernel.id,
+                                details={"user": after.user_id, "reason": effect.reason},
+                            )
+                        )
+        if after.state is WorkspaceState.STOPPED:
+            await self._agents.drop(workspace_id)
+        return transition

@@ -1,0 +1,156 @@
+"""The contract of every Spawner, held against the fake, local processes and a real Docker Engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hub.domain.ids import WorkspaceId, new_id
+from hub.errors import EngineSilent, ImageMissing, StartFailed
+from hub.spawn.protocol import Observation, Presence, Spawner
+from tests.contract.spawner_worlds import (
+    World,
+    docker_world,
+    fake_world,
+    process_world,
+    silent_worlds,
+)
+from tests.integration.images import minimal_image
+
+
+@pytest.fixture(scope="session")
+def contract_image() -> str:
+    return minimal_image()
+
+
+DOCKER = pytest.param("docker", marks=pytest.mark.docker)
+
+
+@pytest.fixture(params=["fake", "process", DOCKER])
+async def world(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[World]:
+    if request.param == "docker":
+        made = docker_world(data_dir, request.getfixturevalue("contract_image"))
+    else:
+        made = {"fake": fake_world, "process": process_world}[request.param](data_dir)
+    yield made
+    await made.clean()
+
+
+async def test_a_started_workspace_runs_and_is_in_the_inventory(world: World) -> None:
+    spec = world.spec()
+    container_id = await world.spawner.start(spec)
+    seen = await world.spawner.state(spec.workspace_id)
+    assert (seen.presence, seen.container_id) == (Presence.RUNNING, container_id)
+    assert seen in await world.spawner.inventory()
+
+
+async def test_starting_what_runs_gives_the_same_container(world: World) -> None:
+    spec = world.spec()
+    first = await world.spawner.start(spec)
+    assert await world.spawner.start(spec) == first
+    assert len(await world.spawner.inventory()) == 1
+
+
+async def test_starting_twice_at_once_makes_one_container(world: World) -> None:
+    spec = world.spec()
+    first, second = await asyncio.gather(world.spawner.start(spec), world.spawner.start(spec))
+    assert first == second
+    assert len(await world.spawner.inventory()) == 1
+
+
+async def test_a_workspace_nobody_started_is_absent(world: World) -> None:
+    seen = await world.spawner.state(WorkspaceId(new_id()))
+    assert seen.presence is Presence.ABSENT
+    assert await world.spawner.inventory() == []
+
+
+async def test_a_stopped_workspace_is_absent_and_the_others_run_on(world: World) -> None:
+    stays, goes = world.spec(), world.spec()
+    await world.spawner.start(stays)
+    await world.spawner.start(goes)
+    await world.spawner.stop(goes.workspace_id)
+    assert (await world.spawner.state(goes.workspace_id)).presence is Presence.ABSENT
+    assert [seen.workspace_id for seen in await world.spawner.inventory()] == [stays.workspace_id]
+
+
+async def test_stopping_what_is_not_there_is_fine(world: World) -> None:
+    await world.spawner.stop(WorkspaceId(new_id()))
+
+
+async def test_a_killed_workspace_has_exited_with_a_reason_in_words(world: World) -> None:
+    spec = world.spec()
+    container_id = await world.spawner.start(spec)
+    world.kill(spec.workspace_id)
+    seen = await exited(world.spawner, spec.workspace_id)
+    assert seen.container_id == container_id
+    assert "killed from outside" in (seen.reason or "")
+    assert seen in await world.spawner.inventory()
+
+
+async def test_an_exited_workspace_starts_anew(world: World) -> None:
+    spec = world.spec()
+    first = await world.spawner.start(spec)
+    world.kill(spec.workspace_id)
+    await exited(world.spawner, spec.workspace_id)
+    second = await world.spawner.start(spec)
+    assert second != first
+    assert (await world.spawner.state(spec.workspace_id)).container_id == second
+
+
+async def test_a_restarted_hub_finds_its_workspaces_again(world: World) -> None:
+    spec = world.spec()
+    container_id = await world.spawner.start(spec)
+    await world.spawner.close()
+    after = world.spawner = world.again()
+    assert [seen.container_id for seen in await after.inventory()] == [container_id]
+    assert await after.start(spec) == container_id
+    await after.stop(spec.workspace_id)
+    assert await after.inventory() == []
+
+
+async def test_a_start_that_fails_says_why_and_leaves_nothing_behind(world: World) -> None:
+    spec = world.fail(world.spec(), "the moon is in the wrong phase")
+    with pytest.raises(StartFailed, match="the moon is in the wrong phase"):
+        await world.spawner.start(spec)
+    assert (await world.spawner.state(spec.workspace_id)).presence is Presence.ABSENT
+    assert await world.spawner.inventory() == []
+
+
+@pytest.mark.parametrize("world", ["fake", DOCKER], indirect=True)
+async def test_an_image_that_is_not_there_is_named(world: World) -> None:
+    with pytest.raises(ImageMissing, match="no/such-image:1"):
+        await world.spawner.start(replace(world.spec(), image="no/such-image:1"))
+    assert await world.spawner.inventory() == []
+
+
+async def test_a_spawner_that_answers_can_be_pinged(world: World) -> None:
+    await world.spawner.ping()
+
+
+@pytest.mark.parametrize("kind", ["fake", "docker"])
+async def test_a_silent_engine_is_said_and_nothing_else(kind: str, data_dir: Path) -> None:
+    spawner = silent_worlds(data_dir)[kind]
+    spec = fake_world(data_dir).spec()
+    for question in (
+        lambda: spawner.ping(),
+        lambda: spawner.inventory(),
+        lambda: spawner.state(spec.workspace_id),
+        lambda: spawner.start(spec),
+        lambda: spawner.stop(spec.workspace_id),
+    ):
+        with pytest.raises(EngineSilent):
+            await question()
+    await spawner.close()
+
+
+async def exited(spawner: Spawner, workspace_id: WorkspaceId) -> Observation:
+    """The observation of a workspace whose end was caused a moment ago."""
+    async with asyncio.timeout(10):
+        while (seen := await spawner.state(workspace_id)).presence is Presence.RUNNING:
+            await asyncio.sleep(0.01)
+    assert seen.presence is Presence.EXITED
+    return seen

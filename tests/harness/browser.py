@@ -1,0 +1,122 @@
+"""A headless Chromium, and what a person does in kernelhub's pages and in JupyterLab."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ARTEFACTS = Path(__file__).parents[1] / "artefacts"
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser for a block."""
+    playwright: Playwright
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), headless=True, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Person:
+    """Somebody at a browser of their own: cookies are not shared with anybody."""
+
+    def __init__(self, browser: Browser, address: str, name: str) -> None:
+        self.address = address
+        self.name = name
+        self.context: BrowserContext = browser.new_context(
+            viewport={"width": 1280, "height": 900}, accept_downloads=True
+        )
+        self.context.set_default_timeout(20_000)
+        self.page: Page = self.context.new_page()
+        self.console: list[str] = []
+        self.page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
+
+    def close(self) -> None:
+        """Close the browser window."""
+        self.context.close()
+
+    def screenshot(self, name: str) -> None:
+        """Keep a picture among the artefacts."""
+        ARTEFACTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=str(ARTEFACTS / f"{name}.png"))
+
+    def sign_in(self, password: str, expect_lab: bool = True) -> None:
+        """Sign in by the hub's page."""
+        self.page.goto(f"{self.address}/hub/login")
+        self.page.get_by_label("User name").fill(self.name)
+        self.page.get_by_label("Password", exact=True).fill(password)
+        self.page.get_by_role("button", name="Sign in").click()
+        if expect_lab:
+            self.wait_for_lab()
+
+    def wait_for_lab(self) -> None:
+        """Until JupyterLab can be used: its launcher or a notebook is there."""
+        self.page.wait_for_url(re.compile(rf"/user/{re.escape(self.name)}/lab"))
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0, timeout=30_000)
+        expect(self.page.locator("#jp-main-dock-panel")).to_be_visible(timeout=30_000)
+
+    def new_notebook(self) -> None:
+        """Open a notebook from the launcher, and wait until its kernel is idle."""
+        self.page.locator('.jp-LauncherCard[data-category="Notebook"]').first.click()
+        self.page.locator(".jp-NotebookPanel:visible").wait_for()
+        self.wait_for_idle()
+
+    def open_notebook(self, path: str) -> None:
+        """Open an existing notebook by its address."""
+        self.page.goto(f"{self.address}/user/{self.name}/lab/tree/{path}")
+        self.wait_for_lab()
+        self.page.locator(".jp-NotebookPanel:visible").wait_for()
+        self.wait_for_idle()
+
+    def wait_for_idle(self, seconds: float = 30) -> None:
+        """Until the status bar names a kernel and says that it is idle."""
+        expect(self.page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=seconds * 1000)
+
+    def cells(self) -> Locator:
+        """The open notebook's code cells."""
+        return self.page.locator(".jp-NotebookPanel:visible .jp-Cell.jp-CodeCell")
+
+    def type_in_last_cell(self, code: str) -> None:
+        """Put code into the last cell, in place of what is there."""
+        editor = self.cells().last.locator(".cm-content")
+        editor.click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(code)
+
+    def run(self, code: str, wait: bool = True) -> Locator:
+        """Run code in the last cell and go on to a new one; gives the cell that ran."""
+        index = self.cells().count() - 1
+        self.type_in_last_cell(code)
+        self.page.keyboard.press("Shift+Enter")
+        cell = self.cells().nth(index)
+        if wait:
+            expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]:"), timeout=30_000)
+            expect(self.cells()).to_have_count(index + 2)
+        return cell
+
+    def menu(self, *names: str) -> None:
+        """Choose from JupyterLab's menu bar."""
+        self.page.locator(".lm-MenuBar-itemLabel", has_text=re.compile(rf"^{names[0]}$")).click()
+        for name in names[1:]:
+            self.page.locator(".lm-Menu:visible .lm-Menu-itemLabel", has_text=re.compile(rf"^{name}$")).last.click()
+
+    def output(self, cell: Locator) -> Locator:
+        """What a cell has put out."""
+        return cell.locator(".jp-OutputArea-output")

@@ -1,0 +1,60 @@
+"""Groups in the database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from hub.domain.ids import GroupId
+from hub.domain.users import Group, Role
+from hub.errors import Conflict
+from hub.store.engine import Store
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+MATHS = Group(GroupId("g1"), "maths", NOW)
+ARTS = Group(GroupId("g2"), "arts", NOW)
+
+
+async def test_groups_are_found_by_name_and_listed_in_order(store: Store) -> None:
+    async with store.unit() as unit:
+        await unit.groups.add(MATHS)
+        await unit.groups.add(ARTS)
+        assert await unit.groups.find_by_name("maths") == MATHS
+        assert await unit.groups.find_by_name("music") is None
+        assert await unit.groups.list() == [ARTS, MATHS]
+
+
+async def test_a_group_name_that_is_taken_is_a_conflict(store: Store) -> None:
+    with pytest.raises(Conflict, match="'maths'"):
+        async with store.unit() as unit:
+            await unit.groups.add(MATHS)
+            await unit.groups.add(Group(GroupId("g3"), "maths", NOW))
+
+
+async def test_members_come_and_go(store: Store) -> None:
+    async with store.unit() as unit:
+        await unit.groups.add(MATHS)
+        await unit.groups.add(ARTS)
+        bob = await unit.users.add("bob", Role.USER, NOW)
+        alice = await unit.users.add("alice", Role.USER, NOW)
+        for user in (bob, alice, bob):
+            await unit.groups.add_member(MATHS.id, user.id)
+        await unit.groups.add_member(ARTS.id, bob.id)
+        assert await unit.groups.members(MATHS.id) == [alice, bob]
+        assert await unit.groups.list_for(bob.id) == [ARTS, MATHS]
+        assert await unit.groups.remove_member(MATHS.id, bob.id)
+        assert not await unit.groups.remove_member(MATHS.id, bob.id)
+        await unit.users.delete(alice.id)
+        assert await unit.groups.members(MATHS.id) == []
+        assert await unit.groups.delete(ARTS.id)
+        assert not await unit.groups.delete(ARTS.id)
+        assert await unit.groups.list_for(bob.id) == []
+        assert await unit.users.find(bob.id) == bob
+
+
+async def test_nobody_is_put_into_a_group_that_does_not_exist(store: Store) -> None:
+    with pytest.raises(Conflict):
+        async with store.unit() as unit:
+            bob = await unit.users.add("bob", Role.USER, NOW)
+            await unit.groups.add_member(GroupId("none"), bob.id)

@@ -1,0 +1,48 @@
+"""What reconciliation finds between the database and the engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from hub.domain.ids import UserId, WorkspaceId
+from hub.domain.workspace import Limits, Workspace, WorkspaceState
+from hub.spawn.protocol import Observation, Presence
+from hub.workspaces.reconcile import compare
+
+LIMITS = Limits(None, None, None)
+
+
+def workspace(state: WorkspaceState, name: str = "w") -> Workspace:
+    return Workspace(WorkspaceId(name), UserId("u"), "p", state, "image", LIMITS)
+
+
+def seen(presence: Presence, name: str = "w") -> Observation:
+    return Observation(WorkspaceId(name), presence, "c" if presence is Presence.RUNNING else None)
+
+
+def test_agreement_is_no_news() -> None:
+    findings = compare(
+        [workspace(WorkspaceState.RUNNING, "a"), workspace(WorkspaceState.STOPPED, "b")],
+        [seen(Presence.RUNNING, "a")],
+    )
+    assert findings.news == [] and findings.unowned == []
+
+
+def test_a_running_workspace_that_the_engine_does_not_list_is_gone() -> None:
+    assert compare([workspace(WorkspaceState.RUNNING)], []).news == [Observation(WorkspaceId("w"), Presence.ABSENT)]
+
+
+def test_a_container_found_running_is_news_for_a_stopped_workspace() -> None:
+    found = seen(Presence.RUNNING)
+    assert compare([workspace(WorkspaceState.STOPPED)], [found]).news == [found]
+
+
+@pytest.mark.parametrize("presence", [Presence.RUNNING, Presence.EXITED])
+def test_any_positive_word_ends_an_unknown_state(presence: Presence) -> None:
+    assert compare([workspace(WorkspaceState.UNKNOWN)], [seen(presence)]).news == [seen(presence)]
+
+
+def test_a_container_of_nobody_is_reported_and_is_no_news() -> None:
+    stray = seen(Presence.RUNNING, "stray")
+    findings = compare([workspace(WorkspaceState.STOPPED)], [stray])
+    assert findings.news == [] and findings.unowned == [stray]
