@@ -17,6 +17,7 @@ import tornado.netutil
 
 from hub.auth.assemble import make_auth
 from hub.config import DEFAULT_HUB_PORT, Settings
+from hub.contents.models import Limits
 from hub.contents.service import ContentsOfUsers
 from hub.cull.loop import Culler
 from hub.errors import HubError
@@ -83,7 +84,9 @@ class Hub:
         self.watch = Watch(self.store, self.agents, self.workspaces, kernels, clock)
         self.culler = Culler(settings, self.store, self.workspaces, kernels, self.agents, connections, clock)
         self.reconciler = Reconciler(self.store, self.spawner, self.workspaces)
-        self.contents = ContentsOfUsers(folders, settings.data_dir / "contents", clock)
+        self.contents = ContentsOfUsers(
+            folders, settings.data_dir / "contents", clock, Limits(delete_full_folders=True)
+        )
         self.frontends = FrontEnds(settings.data_dir)
         self.services = Services(
             settings=settings,

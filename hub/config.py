@@ -45,7 +45,7 @@ class Profile(_Section):
     """What a workspace is made of: image, limits and network."""
 
     display_name: str = Field("Python", description="What users see.")
-    image: str = Field("kernelhub/datascience:latest", description="Image that the engine has, or can pull.")
+    image: str = Field("kernelhub/datascience:latest", description="Image that the engine has; it is never pulled behind anyone's back.")
     memory_bytes: int | None = Field(2 * GIB, ge=64 * 1024**2, description="Memory limit, swap included.")
     cpus: float | None = Field(2.0, gt=0, description="CPU limit, in cores.")
     pids: int | None = Field(512, ge=16, description="Most processes and threads at once.")

@@ -123,7 +123,12 @@ class Proxy:
         log.info("the proxy listens on %s:%s", settings.host, self.port)
 
     async def close(self) -> None:
-        """Refuse new connections, write out what waits, close WebSockets with 1012, end; all within seconds."""
+        """Refuse new connections, write out what waits, close WebSockets with 1012, end; all within seconds.
+
+        Closing twice is harmless.
+        """
+        if self._sockets.is_closing:
+            return
         self._sockets.is_closing = True
         self._server.stop()
         self._metrics_server.stop()

@@ -218,12 +218,12 @@ class Kernel(Listener):
     def ended(self, return_code: int) -> None:
         """See Listener. A death that nobody asked for leads to a restart or to the state dead, with its reason."""
         ended, self._incarnation = self._incarnation, None
+        was_ready = self._phase == "running"
+        self._activity.reset(self._around.loop.now())
         if self._stopping is not None:
             stopping, self._stopping = self._stopping, None
             stopping.finished()
             return
-        was_ready = self._phase == "running"
-        self._activity.reset(self._around.loop.now())
         self.exit_status = return_code
         self.reason = self._explain(return_code)
         again, self._deaths = policy.decide_after_death(self._deaths, was_ready, self._around.loop.now())

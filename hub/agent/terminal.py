@@ -30,12 +30,13 @@ LAST_READS = 64
 
 
 class Scrollback:
-    """The last that a terminal showed, at most `limit` characters and some more; pure."""
+    """The last that a terminal showed, at most `limit` characters; pure."""
 
     def __init__(self, limit: int = bounds.SCROLLBACK_CHARACTERS) -> None:
         self._limit = limit
         self._chunks: deque[str] = deque()
         self._size = 0
+        self._forgot = False
 
     def add(self, text: str) -> None:
         """Remember `text`; forget the oldest."""
@@ -43,11 +44,12 @@ class Scrollback:
         self._size += len(text)
         while self._size > self._limit and len(self._chunks) > 1:
             self._size -= len(self._chunks.popleft())
+            self._forgot = True
 
     def text(self) -> str:
         """What is remembered, from the beginning of a line where something was forgotten."""
         whole = "".join(self._chunks)
-        if self._size <= self._limit:
+        if not self._forgot and self._size <= self._limit:
             return whole
         cut = whole[-self._limit :]
         return cut[cut.find("\n") + 1 :]

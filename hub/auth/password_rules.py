@@ -33,13 +33,19 @@ def weakness(password: str, user_name: str) -> str | None:
         return f"A password has at least {MIN_CHARS} characters; a few words in a row are easy to remember."
     if len(password) > MAX_CHARS:
         return f"A password has at most {MAX_CHARS} characters."
+    if any("\ud800" <= char <= "\udfff" or char == "\0" for char in password):
+        return "This password holds something that is no character; choose another."
     if len(set(password.casefold())) < _MIN_DISTINCT:
         return "This password repeats the same few characters; choose another."
-    folded = password.casefold()
-    spoken = folded.translate(_LEET) if any(char.isalpha() for char in folded) else folded
-    if _nothing_left(folded, user_name) or _nothing_left(spoken, user_name):
+    if any(_nothing_left(reading, user_name) for reading in _readings(password.casefold())):
         return "This password is among those that are guessed first; choose another."
     return None
+
+
+def _readings(folded: str) -> set[str]:
+    """The password as it stands, without spaces, and its middle with letters in place of digits like them."""
+    middle = re.sub(r"\A[\W\d_]+|[\W\d_]+\Z", "", folded)
+    return {folded, "".join(folded.split())} | ({middle.translate(_LEET)} if middle else set())
 
 
 def _nothing_left(text: str, user_name: str) -> bool:

@@ -119,7 +119,7 @@ class Passwords:
             return False
         try:
             return await self._in_pool(partial(HASHER.verify, stored, normalise_password(password)))
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
 
     async def _in_pool(self, work: Callable[[], R]) -> R:

@@ -64,8 +64,7 @@ class Users:
         """
         now = self._clock.now()
         async with self._store.unit() as unit:
-            current = _existing(await unit.users.find(user.id))
-            await _refuse_if_last_admin(unit, current)
+            current = await _find_dispensable(unit, user)
             changed = replace(current, disabled_at=current.disabled_at or now)
             await unit.users.save(changed)
             await unit.sign_ins.revoke_all(user.id, now)
@@ -87,9 +86,8 @@ class Users:
         """Make a user an administrator, or no longer one. Raises Conflict for the last administrator."""
         now = self._clock.now()
         async with self._store.unit() as unit:
-            current = _existing(await unit.users.find(user.id))
-            if role is not Role.ADMIN:
-                await _refuse_if_last_admin(unit, current)
+            demoting = role is not Role.ADMIN
+            current = await _find_dispensable(unit, user) if demoting else _existing(await unit.users.find(user.id))
             changed = replace(current, role=role)
             await unit.users.save(changed)
             event = AuditEvent(now, "user.role_changed", actor, user.id, address, {"role": role.value})
@@ -104,8 +102,7 @@ class Users:
         """
         now = self._clock.now()
         async with self._store.unit() as unit:
-            current = _existing(await unit.users.find(user.id))
-            await _refuse_if_last_admin(unit, current)
+            current = await _find_dispensable(unit, user)
             await unit.users.delete(user.id)
             event = AuditEvent(now, "user.deleted", actor, user.id, address, {"name": current.name})
             await unit.audit.add(event)
@@ -118,6 +115,14 @@ def _existing(user: User | None) -> User:
     return user
 
 
-async def _refuse_if_last_admin(unit: Unit, user: User) -> None:
-    if user.is_admin and user.disabled_at is None and await unit.users.count_admins() <= 1:
-        raise Conflict(f"{user.name} is the last administrator; make somebody else one first.")
+async def _find_dispensable(unit: Unit, user: User) -> User:
+    """The user as they are now. Raises NotFound, and Conflict for the last administrator.
+
+    Administrators are counted first, which locks them all in one order: found one by one, two who bar each
+    other at the same moment would wait for each other.
+    """
+    admins = await unit.users.count_admins()
+    current = _existing(await unit.users.find(user.id))
+    if current.is_admin and current.disabled_at is None and admins <= 1:
+        raise Conflict(f"{current.name} is the last administrator; make somebody else one first.")
+    return current

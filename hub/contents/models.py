@@ -78,7 +78,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     dot can be seen and changed. `delete_full_folders`: whether a folder that is not empty can be deleted.
     """
 
-    document_bytes: int = 256 * 1024**2
+    document_bytes: int = 128 * 1024**2
     copy_bytes: int = 500 * 1024**2
     allow_hidden: bool = False
     delete_full_folders: bool = False

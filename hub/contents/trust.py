@@ -3,7 +3,7 @@
 The rule is Jupyter's: outputs may run scripts in the page only if this user ran the cells or said so. A save in
 which every code cell is marked trusted (or has plain text only) makes the file's bytes trusted; anything else
 that turns up in the home, by upload, git or a kernel, is not. As the list lies outside the homes it needs no
-key; as it holds digests of bytes it needs no parsing. docs/explanation/decisions has the page on it.
+key; as it holds digests of bytes it needs no parsing. See docs/explanation/decisions/0003-files.md.
 """
 
 from __future__ import annotations

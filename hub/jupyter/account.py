@@ -1,4 +1,4 @@
-"""Small parts of the Jupyter Server API: version, status, identity, configuration, events, reports."""
+"""Small parts of the Jupyter Server API: version, status, identity, configuration, reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from hub.jupyter.models import identity_model, status_model
 log = logging.getLogger(__name__)
 
 MAX_REPORT_CHARS = 400
-_EVENT_FIELDS = ("schema_id", "version", "data")
 _started_at = datetime.now(UTC)
 _api_version = version("jupyter_server")
 
@@ -102,18 +101,6 @@ def merged(old: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         else:
             result[key] = value
     return result
-
-
-class EventsHandler(JupyterHandler):
-    """``api/events``: front ends may announce something. Nobody listens in this hub."""
-
-    def post(self, _name: str) -> None:
-        """Take note."""
-        body = self.json_body()
-        missing = [field for field in _EVENT_FIELDS if body is None or field not in body]
-        if missing:
-            raise BadRequest(f"Missing `{missing[0]}` in the JSON request body.")
-        self.write_nothing()
 
 
 class LanguageServersHandler(JupyterHandler):

@@ -25,6 +25,10 @@ class _ContentsHandler(JupyterHandler):
         self.set_header("Last-Modified", model.last_modified)
         self.write_encoded(msgspec.json.encode(model), status)
 
+    def announce(self, action: str, path: str, source_path: str | None = None) -> None:
+        """Tell the user's other tabs."""
+        self.frontends.events.contents(self.user.id, action, path, source_path)
+
 
 class ContentsHandler(_ContentsHandler):
     """One file or folder."""
@@ -56,10 +60,12 @@ class ContentsHandler(_ContentsHandler):
             raise BadRequest("Cannot POST to files, use PUT instead.")
         if copy_from := _text(body, "copy_from"):
             model = await self.contents.copy(copy_from.strip("/"), folder)
+            self.announce("copy", model.path, copy_from.strip("/"))
         else:
             wanted = _text(body, "type")
             kind = wanted if wanted in _TYPES or not wanted else "file"
             model = await self.contents.new_untitled(folder, kind, _text(body, "ext"))
+            self.announce("create", model.path)
         self.write_model(model, 201)
 
     async def put(self, _name: str, path: str) -> None:
@@ -70,6 +76,7 @@ class ContentsHandler(_ContentsHandler):
         if asked.type is not None and asked.type not in _TYPES:
             asked.type = "file"
         saved = await self.contents.save(path.strip("/"), asked)
+        self.announce("save", saved.model.path)
         self.write_model(saved.model, 201 if saved.created else 200)
 
     async def patch(self, _name: str, path: str) -> None:
@@ -78,11 +85,14 @@ class ContentsHandler(_ContentsHandler):
         if body is None:
             raise BadRequest("JSON body missing")
         new_path = _text(body, "path").strip("/") or path.strip("/")
-        self.write_model(await self.contents.rename(path.strip("/"), new_path))
+        model = await self.contents.rename(path.strip("/"), new_path)
+        self.announce("rename", model.path, path.strip("/"))
+        self.write_model(model)
 
     async def delete(self, _name: str, path: str) -> None:
         """Delete a file or an empty folder."""
         await self.contents.delete(path.strip("/"))
+        self.announce("delete", path.strip("/"))
         self.write_nothing()
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from hub.domain.ids import UserId
 from hub.errors import Unavailable
+from hub.jupyter.announcements import Events, Liveness
 from hub.jupyter.catalogue import DEFAULT_LOCALE, Catalogue, decode, encode, fingerprint
 from hub.jupyter.child import run_module
 from hub.jupyter.json_folder import JsonFolder
@@ -48,6 +49,8 @@ class FrontEnds:
         self._books: OrderedDict[str, asyncio.Task[SchemaBook]] = OrderedDict()
         self.layouts = Layouts()
         self.themes = Themes()
+        self.events = Events()
+        self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to load the catalogue, so that the first page does not wait for it."""
@@ -71,6 +74,11 @@ class FrontEnds:
     async def catalogue(self, locale: str | None = None) -> Catalogue:
         """What is installed. See `book`."""
         return (await self.book(locale)).catalogue
+
+    def watch_events(self, live: Liveness) -> None:
+        """From now on close the sockets of `events` whose sign-in or token has ended; again is harmless."""
+        if self._watching is None or self._watching.done():
+            self._watching = self._tasks.start(self.events.watch(live), "events")
 
     def settings_of(self, user_id: UserId) -> JsonFolder:
         """The folder with a user's settings."""

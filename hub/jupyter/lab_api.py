@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import msgspec
-
-from hub.errors import BadRequest, HubError, NotFound
+from hub.errors import BadRequest, HubError
 from hub.jupyter.catalogue import DEFAULT_LOCALE
 from hub.jupyter.files import attachment
 from hub.jupyter.handler import JupyterHandler
 from hub.jupyter.layouts import MAX_LAYOUT_BYTES
+from hub.jupyter.licenses import report
 from hub.jupyter.settings import (
     SchemaBook,
     chosen_locale,
@@ -156,13 +154,13 @@ class LicensesHandler(JupyterHandler):
     """The licences of what is inside JupyterLab's bundles."""
 
     async def get(self, _name: str, _path: str) -> None:
-        """As JSON; the other formats of JupyterLab's own server are not offered."""
-        if self.query("format", "json") != "json":
-            raise BadRequest("This hub gives the licences as JSON only.")
-        catalogue = await self.frontends.catalogue()
+        """As ``format`` json, csv or markdown; with ``download=1`` to be saved."""
+        files = (await self.frontends.catalogue()).licenses
+        found = await self.frontends.run(report, files, self.query("format", "json"))
         if self.query("download", "0") not in {"0", "false"}:
-            self.set_header("Content-Disposition", attachment("jupyterlab-licenses.json"))
-        self.write_encoded(await self.frontends.run(_licenses, tuple(catalogue.licenses)))
+            self.set_header("Content-Disposition", attachment(f"jupyterlab-licenses{found.extension}"))
+        self.set_header("Content-Type", found.content_type)
+        self.finish(found.text)
 
 
 class BuildHandler(JupyterHandler):
@@ -192,16 +190,3 @@ class ManagedByAdministrators(JupyterHandler):
         refusal = HubError("Extensions are managed by the administrators of this hub.")
         refusal.status = 405
         raise refusal
-
-
-def _licenses(files: tuple[str, ...]) -> bytes:
-    bundles: dict[str, Any] = {}
-    for file in files:
-        folder = Path(file).parent
-        try:
-            packages = msgspec.json.decode(Path(file).read_bytes())["packages"]
-        except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
-            raise NotFound("The licences are not installed.") from error
-        name = "@jupyterlab/application-top" if folder.parent.name == "lab" else folder.parent.name
-        bundles[name] = {"packages": packages}
-    return msgspec.json.encode({"bundles": bundles})

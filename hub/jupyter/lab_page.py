@@ -19,11 +19,10 @@ _ICON = (
     '<path d="M5 4v8M11 4L6.5 8 11 12" stroke="#fff" stroke-width="2" fill="none"/></svg>'
 )
 _STRIP_STYLE = """
-body { position: fixed; inset: 0 0 1.9em 0; }
-#kernelhub-warning { position: fixed; z-index: 100000; left: 0; right: 0; bottom: -1.9em; height: 1.9em;
-  box-sizing: border-box; margin: 0; padding: 0 1em;
-  overflow: hidden; white-space: nowrap; text-overflow: ellipsis;
-  font: 600 13px/1.9em system-ui, sans-serif; background: #8a1c1c; color: #fff; }
+body { position: fixed; inset: 0 0 38px 0; }
+#kernelhub-warning { position: fixed; z-index: 100000; left: 0; right: 0; bottom: 0; height: 38px;
+  box-sizing: border-box; margin: 0; padding: 2px 1em; overflow: hidden;
+  font: 600 12px/17px system-ui, sans-serif; background: #8a1c1c; color: #fff; }
 """
 
 
@@ -42,7 +41,7 @@ def lab_policy(host: str) -> str:
             "worker-src 'self' blob:",
             "manifest-src 'self'",
             "object-src 'self' blob: data:",
-            "base-uri 'none'",
+            "base-uri 'self'",
             "form-action 'self'",
             "frame-ancestors 'self'",
         )

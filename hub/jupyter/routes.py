@@ -9,7 +9,7 @@ from __future__ import annotations
 from tornado.routing import URLSpec
 from tornado.web import RequestHandler
 
-from hub.jupyter import account, contents, exports, files, kernels, lab_api, pages, sessions, terminals
+from hub.jupyter import account, contents, events, exports, files, kernels, lab_api, pages, sessions, terminals
 from hub.jupyter.handler import NoSuchApi
 
 _PATH = r"((?:/[^/]+)*/?)"
@@ -22,7 +22,8 @@ _TABLE: list[tuple[str, type[RequestHandler]]] = [
     (r"/api/status", account.StatusHandler),
     (r"/api/me", account.IdentityHandler),
     (r"/api/config/(\w{1,64})", account.ConfigHandler),
-    (r"/api/events", account.EventsHandler),
+    (r"/api/events", events.EventsHandler),
+    (r"/api/events/subscribe", events.EventsSocket),
     (r"/api/security/csp-report", account.PolicyReportHandler),
     (r"/api/resolvePath", contents.ResolvePathHandler),
     (rf"/api/contents{_PATH}/checkpoints", contents.CheckpointsHandler),

@@ -23,9 +23,12 @@ because states of kernels are written in bulk.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, make_url, text
@@ -44,7 +47,9 @@ READERS = 4
 PING_SECONDS = 3.0
 """Longest time for the database to answer a health check."""
 
-SQLITE_BUSY_MS = 5000
+BUSY_SECONDS = 5.0
+"""SQLite: longest wait for another process that writes."""
+
 POSTGRES_SETTINGS = {
     "application_name": "kernelhub",
     "statement_timeout": "10000",
@@ -81,7 +86,7 @@ class Store:
     async def reading(self) -> AsyncIterator[Unit]:
         """A unit that only reads, at one moment of the database; it neither waits for writers nor for locks.
 
-        Writing in it raises StoreUnavailable. Otherwise like `unit`.
+        Writing in it raises RuntimeError. Otherwise like `unit`.
         """
         async with self._transaction(self._reader, writes=False) as transaction:
             yield Unit(transaction)
@@ -143,9 +148,13 @@ def sqlite_engine(
         pool_size=connections,
         max_overflow=0,
         pool_timeout=QUEUE_SECONDS,
-        connect_args={"timeout": SQLITE_BUSY_MS / 1000},
+        connect_args={"timeout": BUSY_SECONDS},
     )
-    settings = (f"busy_timeout={SQLITE_BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", *pragmas)
+    settings = ("journal_mode=WAL", "synchronous=FULL", *pragmas)
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def _create_private(_dialect: object, _record: object, _arguments: object, _options: object) -> None:
+        create_private(Path(url.database or ""))
 
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
@@ -162,6 +171,21 @@ def sqlite_engine(
     return engine
 
 
+def create_private(file: Path) -> None:
+    """Make the file, readable by its owner only, if there is none; SQLite would let everybody read it.
+
+    SQLite gives the two files beside it the same permissions. Raises OSError when the file cannot be made,
+    which is better said here: aiosqlite has started a thread by the time that SQLite says so, and does not
+    wait for its end.
+
+    A database that exists must not be opened and closed here: closing any descriptor of a file drops all POSIX
+    locks that this process holds on it, those of other connections included (sqlite.org/howtocorrupt.html,
+    2.2), and another process would then remove the write-ahead log under them. Hence O_EXCL.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 def _postgresql(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     writer = postgresql_engine(url, POSTGRES_SETTINGS)
     reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -171,7 +195,7 @@ def _postgresql(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
 def postgresql_engine(url: URL, settings: dict[str, str], command_seconds: float = 12.0) -> AsyncEngine:
     """An engine whose sessions have these settings. `pool_pre_ping`: a restarted server heals at once."""
     return create_async_engine(
-        url,
+        with_asyncpg_ssl(url),
         pool_size=10,
         max_overflow=10,
         pool_timeout=QUEUE_SECONDS,
@@ -179,3 +203,10 @@ def postgresql_engine(url: URL, settings: dict[str, str], command_seconds: float
         pool_recycle=1800,
         connect_args={"timeout": 5, "command_timeout": command_seconds, "server_settings": settings},
     )
+
+
+def with_asyncpg_ssl(url: URL) -> URL:
+    """The URL with libpq's ``sslmode``, which everybody writes, under asyncpg's name for it, ``ssl``."""
+    if "sslmode" not in url.query:
+        return url
+    return url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})

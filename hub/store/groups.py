@@ -49,7 +49,11 @@ class Groups:
         return [as_user(row) for row in await self._db.rows(query)]
 
     async def add_member(self, group_id: GroupId, user_id: UserId) -> None:
-        """Put a user into a group; once is as good as twice. Raises Conflict if either does not exist."""
+        """Put a user into a group; once is as good as twice. Raises Conflict if either does not exist.
+
+        The group's row is locked, so that two who do this at once find the same member, not a conflict.
+        """
+        await self._db.row(self._db.locking(select(groups.c.id).where(groups.c.id == group_id)))
         known = select(memberships.c.user_id).where(
             memberships.c.group_id == group_id, memberships.c.user_id == user_id
         )

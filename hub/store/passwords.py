@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, insert, select, update
 
 from hub.domain.ids import UserId
-from hub.store.tables import passwords
+from hub.store.tables import passwords, users
 from hub.store.transaction import Transaction
 
 
@@ -23,7 +23,11 @@ class Passwords:
         return None if row is None else str(row.hash)
 
     async def save(self, user_id: UserId, hash: str, at: datetime) -> None:
-        """Set the user's password hash. Raises Conflict if the user does not exist."""
+        """Set the user's password hash. Raises Conflict if the user does not exist.
+
+        The user's row is locked, so that of two who set the first password at once the later one counts.
+        """
+        await self._db.row(self._db.locking(select(users.c.id).where(users.c.id == user_id)))
         changed = await self._db.count(
             update(passwords).where(passwords.c.user_id == user_id).values(hash=hash, changed_at=at)
         )

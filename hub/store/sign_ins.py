@@ -82,13 +82,23 @@ class SignIns:
         ended = await self._db.rows(statement.values(revoked_at=at).returning(sign_ins.c.id))
         return [SignInId(row.id) for row in ended]
 
-    async def live(self, ids: Iterable[SignInId]) -> set[SignInId]:
+    async def live(
+        self,
+        ids: Iterable[SignInId],
+        created_after: datetime | None = None,
+        seen_after: datetime | None = None,
+    ) -> set[SignInId]:
         """Those of `ids` that are neither revoked nor of a user who is disabled or deleted.
 
-        Sign-ins end by age as well, which is the policy of the guard and not looked at here.
+        With `created_after` or `seen_after`, only those that were made, or last used, later than that; None
+        for any time.
         """
         query = select(sign_ins.c.id).join(users, users.c.id == sign_ins.c.user_id)
         query = query.where(sign_ins.c.revoked_at.is_(None), users.c.disabled_at.is_(None))
+        if created_after is not None:
+            query = query.where(sign_ins.c.created_at > created_after)
+        if seen_after is not None:
+            query = query.where(sign_ins.c.last_seen_at > seen_after)
         rows = await self._db.rows_for(ids, lambda keys: query.where(sign_ins.c.id.in_(keys)))
         return {SignInId(row.id) for row in rows}
 

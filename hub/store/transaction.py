@@ -55,6 +55,8 @@ class Transaction:
         the database cannot keep, NoSpace, and StoreUnavailable for everything else.
         """
         self.require_intact()
+        if statement.is_dml and not self.writes:
+            raise RuntimeError("This unit only reads; use `store.unit()` to write.")
         try:
             async with translated(conflict):
                 return await self._connection.execute(statement, parameters)

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 STATUS_MAX_AGE_SECONDS = 2.0
+GREET_SECONDS = 5.0
 MAX_KERNELS_BELIEVED = 256
 MAX_REASON_CHARS = 500
 
@@ -90,9 +91,9 @@ class Agents:
             self._clients[workspace_id] = client
         return client
 
-    async def greet(self, workspace_id: WorkspaceId) -> Hello:
-        """Say hello once, watch from now on. Raises AgentSilent when nobody answers."""
-        hello = await ask(self.client(workspace_id).hello())
+    async def greet(self, workspace_id: WorkspaceId, timeout: float = GREET_SECONDS) -> Hello:
+        """Say hello and watch from now on. Raises AgentSilent when nobody answers within `timeout` seconds."""
+        hello = await ask(self.client(workspace_id).hello(timeout))
         await self._watch(workspace_id)
         return hello
 

@@ -13,18 +13,14 @@ from hub.config import Profile, Settings
 from hub.domain.ids import WorkspaceId
 from hub.domain.users import User
 from hub.domain.workspace import Started, Stopped, Workspace
-from hub.errors import AgentSilent, HubError, NoKernels, StartFailed
+from hub.errors import AgentSilent, NoKernels, StartFailed
 from hub.spawn.folders import Folders
-from hub.spawn.protocol import Presence, Spawner, WorkspaceSpec
+from hub.spawn.protocol import Spawner, WorkspaceSpec
 from hub.workspaces.agents import Agents
 from hub.workspaces.image_kernelspecs import ImageKernelspecs
-from proxy.contract.agent import Hello
 from proxy.kit.clock import Clock
 
 log = logging.getLogger(__name__)
-
-AGENT_POLL_SECONDS = 0.02
-EXIT_POLL_SECONDS = 0.5
 
 
 class Runner:
@@ -59,7 +55,7 @@ class Runner:
             spec = await asyncio.to_thread(self._prepare, workspace, user, profile)
             container_id = await self._spawner.start(spec)
             try:
-                hello = await self._greet(workspace.id)
+                hello = await self._agents.greet(workspace.id, self._settings.start_timeout.total_seconds())
                 if not hello.kernelspecs:
                     raise NoKernels(
                         f"The image {profile.image} has no kernel: install ipykernel, or another kernel, in it."
@@ -99,29 +95,3 @@ class Runner:
             )
         except OSError as error:
             raise StartFailed(f"The folders for your container could not be made: {error.strerror}.") from error
-
-    async def _greet(self, workspace_id: WorkspaceId) -> Hello:
-        """Wait for the agent's hello, and meanwhile look whether its container has already ended."""
-        deadline = self._clock.monotonic() + self._settings.start_timeout.total_seconds()
-        next_look = self._clock.monotonic() + EXIT_POLL_SECONDS
-        socket = self._folders.agent_socket(workspace_id)
-        while self._clock.monotonic() < deadline:
-            if socket.exists():
-                try:
-                    return await self._agents.greet(workspace_id)
-                except AgentSilent:
-                    await self._agents.drop(workspace_id)
-            if self._clock.monotonic() >= next_look:
-                next_look = self._clock.monotonic() + EXIT_POLL_SECONDS
-                await self._refuse_exited(workspace_id)
-            await asyncio.sleep(AGENT_POLL_SECONDS)
-        seconds = self._settings.start_timeout.total_seconds()
-        raise StartFailed(f"Your container started, but did not answer within {seconds:.0f} s.")
-
-    async def _refuse_exited(self, workspace_id: WorkspaceId) -> None:
-        try:
-            seen = await self._spawner.state(workspace_id)
-        except HubError:
-            return
-        if seen.presence is not Presence.RUNNING:
-            raise StartFailed(f"Your container ended right after its start: {seen.reason or 'no reason is known'}.")

@@ -95,6 +95,6 @@ class HubClient:
             return False
 
     def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise HubAway("the proxy has not started")
+        if self._session is None or self._session.closed:
+            raise HubAway("this proxy has not started, or has ended")
         return self._session

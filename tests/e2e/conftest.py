@@ -12,7 +12,7 @@ from tests.harness.browser import CHROMIUM, Person, chromium
 from tests.harness.containers import engine_answers
 from tests.harness.running import RunningHub, running_hub
 
-ADMIN_PASSWORD = "correct horse battery staple"
+ADMIN_PASSWORD = "seven otters juggle lanterns"
 
 
 @pytest.fixture(scope="module")

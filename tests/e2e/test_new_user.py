@@ -18,7 +18,7 @@ from tests.harness.containers import containers
 from tests.harness.running import RunningHub, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.browser]
-PASSWORD = "correct horse battery staple"
+PASSWORD = "seven otters juggle lanterns"
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +115,8 @@ def test_a_restart_forgets_variables_and_keeps_the_notebook(ada: Person) -> None
     cell = ada.run("print(x)")
     expect(ada.output(cell)).to_contain_text("42")
     ada.menu("Kernel", "Restart Kernel…")
-    ada.page.get_by_role("button", name="Confirm Kernel Restart").or_(
-        ada.page.get_by_role("button", name="Restart")
-    ).first.click()
+    ada.page.get_by_role("button", name="Confirm Kernel Restart").click()
+    expect(ada.page.get_by_role("dialog")).to_have_count(0)
     ada.wait_for_idle()
     cell = ada.run("print(x)")
     expect(ada.output(cell)).to_contain_text("NameError")
@@ -143,6 +142,8 @@ def test_an_uploaded_file_is_read_in_the_notebook_and_its_result_downloaded(ada:
         ada.page.locator('[data-command="filebrowser:upload"], [title^="Upload Files"]').first.click()
     chooser.value.set_files(str(source))
     expect(ada.page.locator(".jp-DirListing-item", has_text="numbers.csv")).to_be_visible()
+    expect(ada.tab("numbers.csv")).to_be_visible()  # JupyterLab opens what was uploaded
+    ada.tab("Untitled.ipynb").click()
     cell = ada.run(
         "import csv\ntotal = sum(int(row['n']) for row in csv.DictReader(open('numbers.csv')))\n"
         "open('total.txt', 'w').write(str(total))\nprint(total)"

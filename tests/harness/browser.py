@@ -85,6 +85,10 @@ class Person:
         self.page.locator(".jp-NotebookPanel:visible").wait_for()
         self.wait_for_idle()
 
+    def tab(self, name: str) -> Locator:
+        """The tab of an open document."""
+        return self.page.locator("#jp-main-dock-panel .lm-TabBar-tabLabel", has_text=name)
+
     def wait_for_idle(self, seconds: float = 30) -> None:
         """Until the status bar names a kernel and says that it is idle."""
         expect(self.page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=seconds * 1000)

@@ -168,7 +168,7 @@ class FakeAgent:
             if kernel.process is not None:
                 kernel.process.kill()
                 kernel.process.wait()
-        self._context.term()
+        self._context.destroy(0)
 
 
 # ---- the hub
@@ -371,16 +371,16 @@ async def run_rig(**settings: Any) -> AsyncIterator[Rig]:
         agent, hub = FakeAgent(folder), FakeHub()
         await hub.start()
         settings.setdefault("static_roots", {})
-        proxy = Proxy(
-            ProxySettings(internal_token=TOKEN, port=0, hub_url=f"http://127.0.0.1:{hub.port}", **settings)
-        )
+        proxy = Proxy(ProxySettings(internal_token=TOKEN, port=0, hub_url=f"http://127.0.0.1:{hub.port}", **settings))
         await proxy.start()
         try:
             yield Rig(proxy, hub, agent, folder)
         finally:
-            await proxy.close()
-            await hub.stop()
-            await agent.close()
+            try:
+                await proxy.close()
+            finally:
+                await hub.stop()
+                await agent.close()
 
 
 # ---- a client
@@ -485,9 +485,7 @@ class KernelClient:
 def text_of(messages: list[dict[str, Any]], name: str = "stdout") -> str:
     """All stream text in `messages`."""
     return "".join(
-        m["content"]["text"]
-        for m in messages
-        if m["header"]["msg_type"] == "stream" and m["content"]["name"] == name
+        m["content"]["text"] for m in messages if m["header"]["msg_type"] == "stream" and m["content"]["name"] == name
     )
 
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -101,7 +102,7 @@ class RunningHub:
         raise AssertionError(f"there is no {name} process")
 
     def kill(self, name: str) -> None:
-        """SIGKILL to the hub or the proxy, and wait until another one has taken its place."""
+        """SIGKILL to the hub or the proxy, and wait until another one has taken its place and is ready."""
         old = self.child(name)
         old.kill()
         old.wait(10)
@@ -113,6 +114,15 @@ class RunningHub:
                 return False
 
         eventually(replaced, 20.0, f"a new {name}")
+        eventually(self.is_ready, 20.0, "readiness")
+
+    def is_ready(self) -> bool:
+        """Whether the public address answers that proxy and hub are ready."""
+        try:
+            with urllib.request.urlopen(f"{self.address}/health/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def log(self) -> str:
         """Everything that was printed so far."""

@@ -19,6 +19,7 @@ from hub.domain.workspace import Limits
 from hub.errors import NoKernels
 from hub.spawn.protocol import Presence, WorkspaceSpec
 from hub.spawn.spec import container_name
+from proxy.kit.agent_client import AgentClient
 from tests.contract.spawner_worlds import World, docker_world
 from tests.integration.images import datascience_image, minimal_image, require_engine
 
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.docker
 PROBE = Path(__file__).with_name("probe_inside.py")
 BARE = "kernelhub-test/bare:latest"
 EMPTY_TAR = bytes(10240)
+NO_BUILDKIT = {**os.environ, "DOCKER_BUILDKIT": "0"}
 
 
 def inside(spec: WorkspaceSpec, *command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -191,3 +193,30 @@ async def assert_no_kernels(world: World, environment: dict[str, str]) -> None:
         await world.spawner.start(spec)
     assert (await world.spawner.state(spec.workspace_id)).presence is Presence.ABSENT
     await world.clean()
+
+
+async def test_an_image_shaped_like_the_jupyter_stacks_runs_unchanged(data_dir: Path) -> None:
+    """Python in /opt/conda at the head of PATH, user 1000 of group 100, an entry point that is not ours."""
+    dockerfile = f"""
+FROM {minimal_image()}
+USER 0:0
+RUN python3 -m venv --system-site-packages --without-pip /opt/conda
+ENV PATH=/opt/conda/bin:$PATH CONDA_DIR=/opt/conda NB_USER=jovyan NB_UID=1000 NB_GID=100 HOME=/home/jovyan
+ENTRYPOINT ["/bin/false"]
+CMD ["start-notebook.py"]
+USER 1000
+"""
+    tag = "kernelhub-test/stacks:latest"
+    build = ["docker", "build", "--quiet", "--tag", tag, "-"]
+    made = subprocess.run(build, input=dockerfile, capture_output=True, text=True, timeout=120, env=NO_BUILDKIT)
+    assert made.returncode == 0, made.stderr
+    world = docker_world(data_dir, tag)
+    async with running(world, spare_kernels=0) as spec:
+        agent = AgentClient(spec.run_folder, spec.uid)
+        hello = await agent.hello()
+        await agent.close()
+        assert hello.default_kernel == "python3"
+        command = inside(spec, "cat", "/proc/1/cmdline").stdout.split("\0")
+        assert command[0] == "python3" and command[-2] == "/opt/kernelhub/agent"
+        code = "import os, shutil, sys; print(shutil.which('python3'), sys.prefix, os.environ['NB_USER'])"
+        assert python_inside(spec, code).split() == ["/opt/conda/bin/python3", "/opt/conda", "jovyan"]

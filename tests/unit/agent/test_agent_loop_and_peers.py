@@ -103,7 +103,8 @@ def test_a_signal_that_ended_a_child_is_a_negative_return_code(tmp_path: Path) -
 def test_scrollback_keeps_the_last_whole_lines_within_its_limit() -> None:
     scrollback = Scrollback(limit=25)
     for number in range(10):
-        scrollback.add(f"line {number}\r\n")
+        scrollback.add(f"line {number}")
+        scrollback.add("\r\n")
     assert scrollback.text() == "line 8\r\nline 9\r\n"
 
 

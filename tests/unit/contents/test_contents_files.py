@@ -14,7 +14,7 @@ import pytest
 from hub.contents.models import Limits, Model, SaveRequest
 from hub.contents.service import Contents
 from hub.errors import BadRequest, Forbidden, NotFound, TooLarge
-from tests.unit.contents.conftest import IS_ROOT, Place, raw, text, user
+from tests.unit.contents.conftest import Place, raw, text, user
 
 
 async def test_a_text_file_is_shown_as_jupyter_shows_it(place: Place, contents: Contents) -> None:
@@ -225,7 +225,6 @@ async def test_the_home_itself_cannot_be_saved(contents: Contents, type: str) ->
         await contents.save("", SaveRequest(type=type, format="text", content=raw("x")))
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="an ordinary user's own files are writable to its threads in any case")
 async def test_a_read_only_file_is_not_replaced(place: Place, contents: Contents) -> None:
     place.put("a.txt", "old", mode=0o444)
     assert not (await contents.get("a.txt", content=False)).writable

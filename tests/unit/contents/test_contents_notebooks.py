@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,15 @@ async def test_what_is_no_notebook_is_refused_and_named(place: Place, contents: 
     assert (await contents.get("d/a.ipynb", content=False)).type == "notebook"
 
 
-async def test_deep_nesting_is_refused(place: Place, contents: Contents) -> None:
-    place.put("a.ipynb", '{"nbformat":4,"nbformat_minor":5,"cells":[],"metadata":{"x":' + "[" * 90_000)
-    with pytest.raises(BadRequest):
+@pytest.mark.parametrize("depth", [400, 900, 90_000])
+async def test_deep_nesting_harms_nobody(place: Place, contents: Contents, depth: int) -> None:
+    nested = "[" * depth + "]" * depth
+    data = '{"nbformat":4,"nbformat_minor":5,"cells":[],"metadata":{"x":%s}}' % nested  # noqa: UP031
+    place.put("a.ipynb", data)
+    with suppress(BadRequest):
         await contents.get("a.ipynb")
+    with suppress(NotebookInvalid):
+        await contents.save("b.ipynb", SaveRequest(type="notebook", content=msgspec.Raw(data.encode())))
 
 
 async def test_a_notebook_that_breaks_its_rules_is_shown_with_a_message(place: Place, contents: Contents) -> None:

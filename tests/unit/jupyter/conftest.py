@@ -234,6 +234,7 @@ class Hub:
         if who is not None:
             sent["Cookie"] = f"who={who}"
             sent["X-XSRFToken"] = XSRF + who
+            sent["Origin"] = f"http://127.0.0.1:{self.port}"
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         if data is not None:
             sent["Content-Type"] = "application/json"

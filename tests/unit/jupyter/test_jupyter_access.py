@@ -137,7 +137,7 @@ def test_no_route_leads_to_what_a_server_of_ones_own_would_have() -> None:
 
 
 async def test_what_is_not_offered_is_404_as_json_also_beside_the_pages(hub: Any) -> None:
-    for path in ("api/shutdown", "lab/api/kernels", "lab/api/kernelspecs", "lab/api/sessions", "api/events/subscribe"):
+    for path in ("api/shutdown", "lab/api/kernels", "lab/api/kernelspecs", "lab/api/sessions"):
         for method in ("GET", "POST"):
             answer = await hub.fetch(method, f"/user/alice/{path}", b"{}" if method == "POST" else None)
             assert answer.code == 404 and json.loads(answer.body)["reason"] is None

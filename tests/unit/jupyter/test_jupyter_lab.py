@@ -171,19 +171,24 @@ async def test_what_a_hub_does_not_do_is_answered_quietly(hub: Any) -> None:
     assert (await hub.json("GET", "lsp/status"))["sessions"] == {}
     listing = await hub.json("GET", "lab/api/listings/@jupyterlab/extensionmanager-extension/listings.json")
     assert listing["blocked_extensions"] == []
+
+
+async def test_licences_are_given_in_three_formats(hub: Any) -> None:
     licenses = await hub.json("GET", "lab/api/licenses/?format=json")
     assert licenses["bundles"]["@jupyterlab/application-top"]["packages"]
+    for wanted, ending in (("csv", ".csv"), ("markdown", ".md")):
+        answer = await hub.fetch("GET", f"/user/alice/lab/api/licenses/?format={wanted}&download=1")
+        assert answer.headers["Content-Disposition"].endswith(ending) and b"@jupyterlab/application-top" in answer.body
+    assert (await hub.fetch("GET", "/user/alice/lab/api/licenses/?format=pdf")).code == 400
 
 
-async def test_identity_status_version_and_events(hub: Any) -> None:
+async def test_identity_status_and_version(hub: Any) -> None:
     me = await hub.json("GET", "api/me?permissions=%7B%22contents%22%3A%5B%22read%22%5D%7D")
     assert me["identity"]["username"] == "alice" and me["permissions"]["contents"] == ["read"]
     await hub.json("GET", "api/me?permissions=%5B%5D", status=400)
     status = await hub.json("GET", "api/status")
     assert set(status) == {"started", "last_activity", "kernels", "connections"}
     assert (await hub.json("GET", "api"))["version"][0].isdigit()
-    await hub.json("POST", "api/events", {"schema_id": "x", "version": "1", "data": {}}, status=204)
-    await hub.json("POST", "api/events", {"schema_id": "x"}, status=400)
     report = await hub.fetch("POST", "/user/alice/api/security/csp-report", b'{"csp-report":{}}', X_XSRFToken="")
     assert report.code == 200
 

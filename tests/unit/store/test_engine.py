@@ -6,12 +6,14 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from hub.domain.users import Role
 from hub.errors import Conflict, NoSpace, StoreUnavailable
@@ -142,9 +144,12 @@ async def test_a_reader_sees_one_moment(store: Store) -> None:
 
 
 async def test_nothing_can_be_written_in_a_reading_unit(store: Store) -> None:
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(RuntimeError, match="only reads"):
         async with store.reading() as unit:
             await unit.users.add("bob", Role.USER, NOW)
+    async with store._reader.connect() as connection:
+        with pytest.raises(DBAPIError, match=r"read-?only"):
+            await connection.execute(text("DELETE FROM users"))
     assert await names(store) == []
 
 
@@ -165,6 +170,20 @@ async def test_a_sqlite_file_in_a_folder_that_does_not_exist_is_an_unavailable_s
     with pytest.raises(StoreUnavailable):
         await names(store)
     await store.close()
+
+
+async def test_only_the_owner_reads_the_files_of_sqlite(tmp_path: Path) -> None:
+    store = Store(f"sqlite+aiosqlite:///{tmp_path / 'kernelhub.db'}")
+    async with store._writer.begin() as connection:
+        await connection.execute(text("CREATE TABLE t (x)"))
+        modes = {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()}
+    await store.close()
+    assert modes == {"kernelhub.db": "0o600", "kernelhub.db-wal": "0o600", "kernelhub.db-shm": "0o600"}
+
+
+def test_sslmode_of_a_postgresql_url_is_said_to_asyncpg_in_its_own_word() -> None:
+    url = engine.with_asyncpg_ssl(make_url("postgresql+asyncpg://hub:pw@host/name?sslmode=require&x=1"))
+    assert dict(url.query) == {"ssl": "require", "x": "1"}
 
 
 async def test_commits_on_sqlite_survive_a_power_cut(tmp_path: Path) -> None:
@@ -189,7 +208,7 @@ connection.execute("ROLLBACK")
 
 
 @pytest.fixture
-def locker(migrated_copy: Path):  # type: ignore[no-untyped-def]
+def locker(migrated_copy: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that holds the write lock of the SQLite file until a byte is sent to it."""
     command = [sys.executable, "-c", LOCK, str(migrated_copy)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -228,7 +247,7 @@ async def test_a_writer_waits_for_another_process_and_then_writes(
 async def test_a_file_that_stays_locked_is_an_unavailable_store_and_recovers(
     migrated_copy: Path, locker: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "SQLITE_BUSY_MS", 100)
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.1)
     store = Store(f"sqlite+aiosqlite:///{migrated_copy}")
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
@@ -239,6 +258,52 @@ async def test_a_file_that_stays_locked_is_an_unavailable_store_and_recovers(
         await unit.users.add("bob", Role.USER, NOW)
     assert await names(store) == ["bob"]
     await store.close()
+
+
+USE = """
+import asyncio, sys
+from datetime import UTC, datetime
+from hub.domain.users import Role
+from hub.store.engine import Store
+
+async def main():
+    store = Store(sys.argv[1])
+    async with store.unit() as unit:
+        await unit.users.add(sys.argv[2], Role.USER, datetime.now(UTC))
+    async with store.reading() as unit:
+        print(*[user.name for user in await unit.users.list()])
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_another_process_that_writes_and_ends_takes_nothing_away_from_the_store(migrated_copy: Path) -> None:
+    """As `kernelhub user add` does beside a running hub.
+
+    A process that closes any descriptor of a SQLite file loses its locks on it. The other process would then
+    think itself the last, and remove the write-ahead log that this one goes on writing to.
+    """
+    url = f"sqlite+aiosqlite:///{migrated_copy}"
+    store = Store(url)
+
+    async def add(name: str) -> None:
+        async with store.unit() as unit:
+            await unit.users.add(name, Role.USER, NOW)
+
+    def add_elsewhere(name: str) -> list[str]:
+        command = [sys.executable, "-c", USE, url, name]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+    await add("a")
+    await asyncio.gather(*(names(store) for _ in range(8)))  # opens connection after connection
+    assert await asyncio.to_thread(add_elsewhere, "b") == ["a", "b"]
+    await add("c")
+    assert await names(store) == ["a", "b", "c"]
+    assert await asyncio.to_thread(add_elsewhere, "d") == ["a", "b", "c", "d"]
+    assert await names(store) == ["a", "b", "c", "d"]
+    await store.close()
+    assert add_elsewhere("e") == ["a", "b", "c", "d", "e"]
 
 
 async def test_a_queue_of_writers_that_does_not_move_is_an_unavailable_store(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -51,6 +52,20 @@ async def test_members_come_and_go(store: Store) -> None:
         assert not await unit.groups.delete(ARTS.id)
         assert await unit.groups.list_for(bob.id) == []
         assert await unit.users.find(bob.id) == bob
+
+
+async def test_a_user_who_is_put_into_a_group_by_many_at_once_is_in_it_once(store: Store) -> None:
+    async with store.unit() as unit:
+        await unit.groups.add(MATHS)
+        bob = await unit.users.add("bob", Role.USER, NOW)
+
+    async def join() -> None:
+        async with store.unit() as unit:
+            await unit.groups.add_member(MATHS.id, bob.id)
+
+    await asyncio.gather(*(join() for _ in range(10)))
+    async with store.reading() as unit:
+        assert await unit.groups.members(MATHS.id) == [bob]
 
 
 async def test_nobody_is_put_into_a_group_that_does_not_exist(store: Store) -> None:

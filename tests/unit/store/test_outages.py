@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -15,6 +16,7 @@ from hub.domain.users import Role
 from hub.errors import StoreUnavailable
 from hub.store import engine, transaction
 from hub.store.engine import Store
+from tests.conftest import PostgresServer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -22,14 +24,14 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def database_name(postgres_server, migrated_postgresql):  # type: ignore[no-untyped-def]
+def database_name(postgres_server: PostgresServer, migrated_postgresql: str) -> Iterator[str]:
     name = postgres_server.create(template=migrated_postgresql)
     yield name
     postgres_server.drop(name)
 
 
 @pytest.fixture
-async def postgres_store(postgres_server, database_name) -> AsyncIterator[Store]:  # type: ignore[no-untyped-def]
+async def postgres_store(postgres_server: PostgresServer, database_name: str) -> AsyncIterator[Store]:
     store = Store(postgres_server.url(database_name))
     yield store
     await store.close()
@@ -40,7 +42,7 @@ async def count(store: Store) -> int:
         return await unit.users.count()
 
 
-async def test_a_server_that_is_not_there_is_an_unavailable_store(data_dir) -> None:  # type: ignore[no-untyped-def]
+async def test_a_server_that_is_not_there_is_an_unavailable_store(data_dir: Path) -> None:
     store = Store(f"postgresql+asyncpg://hub@/x?host={data_dir}")
     with pytest.raises(StoreUnavailable):
         await store.ping()
@@ -50,16 +52,16 @@ async def test_a_server_that_is_not_there_is_an_unavailable_store(data_dir) -> N
     await store.close()
 
 
-async def test_connections_that_were_cut_while_idle_are_replaced_unnoticed(  # type: ignore[no-untyped-def]
-    postgres_store: Store, postgres_server, database_name: str
+async def test_connections_that_were_cut_while_idle_are_replaced_unnoticed(
+    postgres_store: Store, postgres_server: PostgresServer, database_name: str
 ) -> None:
     assert await count(postgres_store) == 0
     cut(postgres_server, database_name)
     assert await count(postgres_store) == 0
 
 
-async def test_a_connection_that_is_cut_within_a_unit_ends_that_unit_only(  # type: ignore[no-untyped-def]
-    postgres_store: Store, postgres_server, database_name: str
+async def test_a_connection_that_is_cut_within_a_unit_ends_that_unit_only(
+    postgres_store: Store, postgres_server: PostgresServer, database_name: str
 ) -> None:
     with pytest.raises(StoreUnavailable):
         async with postgres_store.unit() as unit:
@@ -71,7 +73,7 @@ async def test_a_connection_that_is_cut_within_a_unit_ends_that_unit_only(  # ty
     assert await count(postgres_store) == 1
 
 
-def cut(postgres_server, database_name: str) -> None:  # type: ignore[no-untyped-def]
+def cut(postgres_server: PostgresServer, database_name: str) -> None:
     postgres_server.sql(
         f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database_name}'"
     )

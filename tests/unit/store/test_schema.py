@@ -130,8 +130,9 @@ async def test_on_sqlite_rows_that_refer_to_nothing_undo_the_migration_that_left
 
 
 async def test_a_database_that_does_not_answer_is_an_unavailable_store() -> None:
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as unavailable:
         await schema.current("sqlite+aiosqlite:////nowhere/kernelhub.db")
+    assert "/nowhere/kernelhub.db" in str(unavailable.value.__cause__)
 
 
 def is_sqlite(connection: Connection) -> bool:

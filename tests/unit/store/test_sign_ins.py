@@ -111,6 +111,20 @@ async def test_sign_ins_of_disabled_and_deleted_users_are_not_live(store: Store,
         assert await unit.sign_ins.live(ids) == set()
 
 
+async def test_sign_ins_that_are_too_old_or_too_long_unused_are_not_live_where_the_asker_says_so(
+    store: Store, bob: User
+) -> None:
+    ids = [SignInId("old"), SignInId("new")]
+    async with store.unit() as unit:
+        await unit.sign_ins.add(a_sign_in(bob, "old"), b"1")
+        await unit.sign_ins.add(a_sign_in(bob, "new", NOW + HOUR), b"2")
+        assert await unit.sign_ins.live(ids) == {"old", "new"}
+        assert await unit.sign_ins.live(ids, created_after=NOW) == {"new"}
+        assert await unit.sign_ins.live(ids, seen_after=NOW + HOUR) == set()
+        await unit.sign_ins.touch(SignInId("old"), NOW + 2 * HOUR, "")
+        assert await unit.sign_ins.live(ids, seen_after=NOW + HOUR) == {"old"}
+
+
 async def test_more_ids_than_a_statement_takes_are_asked_for_in_parts(store: Store, bob: User) -> None:
     async with store.unit() as unit:
         await unit.sign_ins.add(a_sign_in(bob), b"1")
@@ -167,6 +181,16 @@ async def test_a_password_is_set_changed_and_taken_away(store: Store, bob: User)
         assert await unit.passwords.delete(bob.id)
         assert not await unit.passwords.delete(bob.id)
         assert await unit.passwords.find(bob.id) is None
+
+
+async def test_a_first_password_set_by_many_at_once_is_one_of_theirs(store: Store, bob: User) -> None:
+    async def save(number: int) -> None:
+        async with store.unit() as unit:
+            await unit.passwords.save(bob.id, f"hash{number}", NOW)
+
+    await asyncio.gather(*(save(number) for number in range(10)))
+    async with store.reading() as unit:
+        assert await unit.passwords.find(bob.id) in {f"hash{number}" for number in range(10)}
 
 
 async def test_nobody_has_no_password(store: Store) -> None:

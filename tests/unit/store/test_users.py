@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from hub.domain.users import Role, User
-from hub.errors import BadRequest, Conflict, NotFound
+from hub.errors import BadRequest, Conflict, NotFound, StoreUnavailable
 from hub.store.engine import Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -135,6 +135,25 @@ async def test_only_administrators_who_are_not_disabled_count(store: Store) -> N
     await add(store, "boss", Role.ADMIN)
     async with store.unit() as unit:
         await unit.users.save(replace(root, disabled_at=NOW))
+        assert await unit.users.count_admins() == 1
+
+
+async def test_the_last_two_administrators_cannot_both_be_disabled_at_once(store: Store) -> None:
+    admins = [await add(store, name, Role.ADMIN) for name in ("root", "boss")]
+
+    async def disable(admin: User) -> bool:
+        async with store.unit() as unit:
+            found = await unit.users.find(admin.id)
+            assert found is not None
+            if await unit.users.count_admins() < 2:
+                return False
+            await unit.users.save(replace(found, disabled_at=NOW))
+            return True
+
+    results = await asyncio.gather(*map(disable, admins), return_exceptions=True)
+    assert results.count(True) == 1, "the other is refused, or told to try again where the database saw a deadlock"
+    assert all(result in (True, False) or isinstance(result, StoreUnavailable) for result in results)
+    async with store.reading() as unit:
         assert await unit.users.count_admins() == 1
 
 

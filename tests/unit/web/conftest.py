@@ -28,6 +28,7 @@ from hub.errors import EngineSilent, HubError, NotFound
 from hub.http.application import make_application
 from hub.http.handler import INTERNAL_HEADER
 from hub.http.services import Services
+from hub.jupyter.routes import routes as jupyter_routes
 from hub.store.engine import Store
 from hub.web.pages import error_page
 from hub.web.routes import routes
@@ -271,11 +272,11 @@ SiteMaker = Callable[..., Any]
 
 @pytest.fixture
 async def make_site(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator[SiteMaker]:
-    """Makes a hub; keyword arguments are settings, and `warning`."""
+    """Makes a hub; keyword arguments are settings, `warning`, and `jupyter`: with the routes of front ends."""
     servers: list[HTTPServer] = []
     auths: list[Auth] = []
 
-    async def make(warning: str | None = None, **settings: Any) -> Site:
+    async def make(warning: str | None = None, jupyter: bool = False, **settings: Any) -> Site:
         chosen = Settings(data_dir=tmp_path, **settings)
         auth = make_auth(chosen, store, clock)
         workspaces, kernels = FakeWorkspaces(clock), FakeKernels()
@@ -302,7 +303,7 @@ async def make_site(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIt
             internal_token=INTERNAL_TOKEN,
             warning=warning,
         )
-        server = HTTPServer(make_application(services, routes(), error_page))
+        server = HTTPServer(make_application(services, [*routes(), *(jupyter_routes() if jupyter else [])], error_page))
         socket, port = bind_unused_port()
         server.add_sockets([socket])
         servers.append(server)

@@ -91,11 +91,11 @@ def test_a_name_that_is_a_path_is_refused(folder: Path, name: str) -> None:
 
 def test_refusals_leave_no_descriptor_behind(folder: Path) -> None:
     (folder / "s").touch()
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         with pytest.raises(SocketRefused):
             open_socket(folder, "s", os.getuid())
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_socket_that_was_replaced_is_noticed(folder: Path) -> None:
