@@ -30,6 +30,7 @@ from hub.spawn.folders import Folders
 from hub.spawn.select import select_spawner
 from hub.store import schema
 from hub.store.engine import Store
+from hub.upkeep import Upkeep
 from hub.web import routes as web_routes
 from hub.web.pages import error_page
 from hub.workspaces.agents import Agents
@@ -83,6 +84,7 @@ class Hub:
         kernels = Kernels(self.store, self.workspaces, self.agents, kernelspecs, connections, clock)
         self.watch = Watch(self.store, self.agents, self.workspaces, kernels, clock)
         self.culler = Culler(settings, self.store, self.workspaces, kernels, self.agents, connections, clock)
+        self.upkeep = Upkeep(self.store, clock)
         self.reconciler = Reconciler(self.store, self.spawner, self.workspaces)
         self.contents = ContentsOfUsers(
             folders, settings.data_dir / "contents", clock, Limits(delete_full_folders=True)
@@ -142,7 +144,12 @@ class Hub:
                 log.error("a container was not stopped: %s", result)
 
     def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
-        return {"watch": self.watch.run(), "cull": self.culler.run(), "reconcile": self._keep_reconciling()}
+        return {
+            "watch": self.watch.run(),
+            "cull": self.culler.run(),
+            "reconcile": self._keep_reconciling(),
+            "upkeep": self.upkeep.run(),
+        }
 
     async def _keep_reconciling(self) -> None:
         while True:

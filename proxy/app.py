@@ -8,7 +8,6 @@ import re
 import uuid
 from typing import Any
 
-from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets
@@ -51,8 +50,6 @@ class Gate(Application):
         try:
             check_request(heads_of(request))
         except Refused as refused:
-            if refused.status == 400 and isinstance(request.connection, HTTP1Connection):
-                request.connection.no_keep_alive = True
             return self.get_handler_delegate(request, RefusingHandler, {"refused": refused})
         return super().find_handler(request, **kwargs)
 

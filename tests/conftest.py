@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -62,7 +62,7 @@ class PostgresServer:
 
     programs: Path
     folder: Path
-    user: dict[str, object] = field(default_factory=dict)
+    user: dict[str, Any] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
 
     def url(self, database: str) -> str:
@@ -113,7 +113,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 def _start(server: PostgresServer) -> subprocess.Popen[bytes]:
     cluster = server.folder / "cluster"
-    command = [server.programs / "initdb", "-D", cluster, "-U", "hub", "-A", "trust", "-E", "UTF8"]
+    command: list[str | Path] = [server.programs / "initdb", "-D", cluster, "-U", "hub", "-A", "trust", "-E", "UTF8"]
     command += ["--locale=C.UTF-8", "--no-sync"]
     made = subprocess.run(
         command, **server.user, cwd=server.folder, capture_output=True, text=True, timeout=SERVER_SECONDS
@@ -130,7 +130,7 @@ def _start(server: PostgresServer) -> subprocess.Popen[bytes]:
 
 
 def _wait_until_ready(server: PostgresServer, process: subprocess.Popen[bytes]) -> None:
-    ready = [server.programs / "pg_isready", "-q", "-h", server.folder]
+    ready: list[str | Path] = [server.programs / "pg_isready", "-q", "-h", server.folder]
     deadline = time.monotonic() + SERVER_SECONDS
     while subprocess.run(ready, check=False).returncode != 0:
         log = (server.folder / "log").read_text(errors="replace")

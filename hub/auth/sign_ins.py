@@ -88,9 +88,10 @@ class SignIns:
         return [sign_in for sign_in in found if self._is_live(sign_in, now)]
 
     async def live(self, ids: Iterable[SignInId]) -> set[SignInId]:
-        """Those of `ids` that are neither revoked nor of a user who is disabled or deleted."""
+        """Those of `ids` that have not ended: by revocation, by age, or with their user."""
+        now = self._clock.now()
         async with self._store.reading() as unit:
-            return await unit.sign_ins.live(ids)
+            return await unit.sign_ins.live(ids, created_after=now - self._longest, seen_after=now - self._idle)
 
     async def revoke(self, user: User, sign_in_id: SignInId, address: str = "") -> None:
         """End one of the user's sign-ins. Raises NotFound if it is not theirs; ended ones stay ended."""

@@ -38,7 +38,8 @@ def with_settings(command: Callable[..., R]) -> Callable[..., R]:
         except (ConfigError, InvalidUsername) as error:
             raise click.ClickException(str(error)) from error
         except HubError as error:
-            raise click.ClickException(error.message) from error
+            cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
+            raise click.ClickException(error.message + cause) from error
 
     return wrapped
 

@@ -1,7 +1,8 @@
-"""The program that converts one notebook: ``python -m hub.jupyter.export_notebook FORMAT TITLE [UID]``.
+"""The program that converts one notebook: ``python -m hub.jupyter.export_notebook``.
 
-The notebook comes on the standard input, the result goes to the standard output after a line of JSON. Before
-the notebook is read, everything needed is loaded, then rights are given up: what is read is hostile.
+A line of JSON and the notebook come on the standard input, a line of JSON and the result go to the standard
+output (`Asked` and `Exported` in hub.jupyter.exports). Before the notebook is read, everything needed is
+loaded, then rights are given up: what is read is hostile.
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ MAX_MEMORY_BYTES = 2 * 1024**3
 MAX_CPU_SECONDS = 60
 
 
-def main(export_format: str, title: str, uid: str) -> None:
+def main() -> None:
     """Convert, then exit. Any error ends the process with a message."""
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    exporter: Any = get_exporter(export_format)()  # type: ignore[no-untyped-call]
+    asked = json.loads(sys.stdin.buffer.readline())
+    exporter: Any = get_exporter(asked["format"])()  # type: ignore[no-untyped-call]
+    if asked["format"] == "html" and asked["sanitize"]:
+        exporter.sanitize_html = True
     # Templates and lexers are loaded at their first use, and may not be readable afterwards.
-    for minor in range(6):
+    for minor in range(6) if asked["uid"] is not None else ():
         exporter.from_notebook_node(_parse(_sample(minor)), resources=_resources("sample"))
-    _give_up_rights(int(uid) if uid else None)
+    _give_up_rights(asked["uid"])
     notebook = _parse(sys.stdin.buffer.read().decode("utf-8"))
-    output, resources = exporter.from_notebook_node(notebook, resources=_resources(title))
-    head = {"extension": resources.get("output_extension") or ".txt", "mime_type": exporter.output_mimetype}
-    sys.stdout.write(json.dumps(head) + "\n")
-    sys.stdout.write(output)
+    output, resources = exporter.from_notebook_node(notebook, resources=_resources(asked["title"]))
+    head = {"extension": resources.get("output_extension") or ".txt", "mime_type": exporter.output_mimetype or ""}
+    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + output.encode("utf-8", "replace"))
 
 
 def _resources(title: str) -> dict[str, Any]:
@@ -77,4 +79,4 @@ def _give_up_rights(uid: int | None) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main()

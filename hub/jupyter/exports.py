@@ -34,8 +34,20 @@ class ExportFailed(HubError):
     code = "export.failed"
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """The first line of the child's input; the notebook follows.
+
+    `uid` is the user to work as, None for the hub's own. `sanitize` takes scripts out of HTML.
+    """
+
+    format: str
+    title: str
+    uid: int | None = None
+    sanitize: bool = False
+
+
 class Exported(msgspec.Struct, frozen=True):
-    """What the child writes before the bytes: a line of JSON."""
+    """The first line of the child's output; the bytes follow."""
 
     extension: str
     mime_type: str
@@ -55,16 +67,17 @@ class _ExportHandler(JupyterHandler):
         """No origin of ours for what users put into notebooks (CVE-2026-44727)."""
         return SANDBOX_POLICY
 
-    async def write_export(self, export_format: str, notebook: bytes, name: str, download: bool) -> None:
-        """Convert, and answer with the result."""
+    async def write_export(self, export_format: str, notebook: bytes, name: str) -> None:
+        """Convert, and answer with the result: with ``download=true`` to be saved."""
         if export_format not in (await self.frontends.catalogue()).export_formats:
             raise NotFound(f"No exporter for format: {export_format[:40]}")
         if len(notebook) > MAX_NOTEBOOK_BYTES:
             raise BadRequest("This notebook is too large to be exported.")
         title = PurePosixPath(name).stem
         uid = self.services.settings.base_uid + self.user.number if can_give_up_root() else None
-        exported, data = await export(export_format, title, notebook, uid)
-        if download:
+        sanitize = self.query("sanitize_html").lower() == "true"
+        exported, data = await export(Asked(export_format, title, uid, sanitize), notebook)
+        if self.query("download").lower() == "true":
             self.set_header("Content-Disposition", attachment(title + exported.extension))
         self.set_header("Content-Type", f"{exported.mime_type or 'text/plain'}; charset=utf-8")
         self.finish(data)
@@ -74,13 +87,12 @@ class ExportFileHandler(_ExportHandler):
     """``nbconvert/<format>/<path>``: a notebook of the user's."""
 
     async def get(self, _name: str, export_format: str, path: str) -> None:
-        """Converted; with ``download=true`` to be saved."""
+        """Converted."""
         check_embeddable(self)
         model: Model = await self.contents.get(path.strip("/"))
         if model.type != "notebook" or not isinstance(model.content, msgspec.Raw):
             raise BadRequest("Only notebooks can be exported.")
-        download = self.query("download", "false").lower() == "true"
-        await self.write_export(export_format, bytes(model.content), model.name, download)
+        await self.write_export(export_format, bytes(model.content), model.name)
 
 
 class ExportBodyHandler(_ExportHandler):
@@ -95,7 +107,7 @@ class ExportBodyHandler(_ExportHandler):
         body = self.body(dict[str, msgspec.Raw])
         if "content" not in body:
             raise BadRequest("The body must have the notebook as content.")
-        await self.write_export(export_format, bytes(body["content"]), "notebook.ipynb", download=False)
+        await self.write_export(export_format, bytes(body["content"]), "notebook.ipynb")
 
 
 @functools.cache
@@ -109,8 +121,8 @@ def can_give_up_root() -> bool:
     return os.geteuid() == 0 and all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
 
 
-async def export(export_format: str, title: str, notebook: bytes, uid: int | None) -> tuple[Exported, bytes]:
-    """Run the child, as user `uid` if it is given.
+async def export(asked: Asked, notebook: bytes) -> tuple[Exported, bytes]:
+    """Run the child.
 
     Raises ExportFailed, and TooManyRequests when others' exports keep all slots busy.
     """
@@ -120,18 +132,14 @@ async def export(export_format: str, title: str, notebook: bytes, uid: int | Non
     except TimeoutError as error:
         raise TooManyRequests("Too many notebooks are being exported.", 10) from error
     try:
-        return await _run_child(export_format, title, notebook, uid)
+        return await _run_child(msgspec.json.encode(asked) + b"\n" + notebook)
     finally:
         _slots.release()
 
 
-async def _run_child(export_format: str, title: str, notebook: bytes, uid: int | None) -> tuple[Exported, bytes]:
+async def _run_child(given: bytes) -> tuple[Exported, bytes]:
     try:
-        ended = await run_module(
-            *("hub.jupyter.export_notebook", export_format, title, str(uid or "")),
-            stdin=notebook,
-            seconds=EXPORT_SECONDS,
-        )
+        ended = await run_module("hub.jupyter.export_notebook", stdin=given, seconds=EXPORT_SECONDS)
     except TimeoutError as error:
         raise ExportFailed(f"nbconvert failed: it took longer than {EXPORT_SECONDS:.0f} seconds.") from error
     head, _, data = ended.output.partition(b"\n")

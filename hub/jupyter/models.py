@@ -17,6 +17,11 @@ from proxy.contract.agent import Kernelspec, TerminalInfo
 UNAVAILABLE_KERNEL = "unavailable"
 """Name of the kernelspec that stands in the launcher when there is none, and says why."""
 
+_WARNING_SIGN = "data:image/svg+xml," + quote(
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M8 1L15.5 15H.5z" fill="#c62828"/>'
+    '<path d="M8 6v4M8 12v1.5" stroke="#fff" stroke-width="1.6"/></svg>'
+)
+
 
 def kernel_model(model: KernelModel) -> dict[str, Any]:
     """A kernel. `reason` is there only when something ended it."""
@@ -77,7 +82,7 @@ def kernelspecs_model(listed: KernelspecList, base_url: str) -> dict[str, Any]:
 def no_kernelspecs(reason: str) -> dict[str, Any]:
     """A list whose only entry says why there is none: front ends show it where they show kernels."""
     spec = {"argv": [], "display_name": reason, "language": "", "metadata": {}, "env": {}}
-    only = {"name": UNAVAILABLE_KERNEL, "spec": spec, "resources": {}}
+    only = {"name": UNAVAILABLE_KERNEL, "spec": spec, "resources": {"logo-svg": _WARNING_SIGN}}
     return {"default": UNAVAILABLE_KERNEL, "kernelspecs": {UNAVAILABLE_KERNEL: only}}
 
 

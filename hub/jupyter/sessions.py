@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from hub.domain.ids import SessionId
@@ -9,6 +10,8 @@ from hub.errors import BadRequest, HubError, NotFound, UnknownKernelspec
 from hub.jupyter.handler import JupyterHandler
 from hub.jupyter.kernels import kernel_id_of, optional_text
 from hub.jupyter.models import session_model
+
+DIALOG_CHARS = 90
 
 
 class _SessionsHandler(JupyterHandler):
@@ -31,8 +34,9 @@ class _SessionsHandler(JupyterHandler):
         return kernel
 
     def error_body(self, error: HubError) -> dict[str, Any]:
-        """Front ends show `message` in the dialog that says that the kernel did not start."""
+        """Front ends show `message` in the dialog that says that the kernel did not start, and break no lines."""
         body = super().error_body(error)
+        body["message"] = textwrap.fill(str(body["message"]), DIALOG_CHARS)
         return {**body, "short_message": "Kernel not found"} if isinstance(error, UnknownKernelspec) else body
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tornado.routing import URLSpec
 
-from hub.web import admin, api, health, home, internal, pages, sign_in, static
+from hub.web import admin, api, culling, health, home, internal, pages, sign_in, static
 
 _ID = r"([0-9a-f-]{1,64})"
 _NAME = r"([^/]+)"
@@ -50,6 +50,7 @@ def routes() -> list[URLSpec]:
         URLSpec(r"/hub/api/users", api.Users),
         URLSpec(rf"/hub/api/users/{_NAME}", api.OneUser),
         URLSpec(rf"/hub/api/users/{_NAME}/server", api.Server),
+        URLSpec(rf"/hub/api/users/{_NAME}/culling", culling.CullingHandler),
         URLSpec(rf"/hub/api/users/{_NAME}/tokens", api.UserTokens),
         URLSpec(rf"/hub/api/users/{_NAME}/tokens/{_ID}", api.OneToken),
         *internal_routes(),

@@ -17,7 +17,7 @@ from hub.domain.audit import AuditEvent
 from hub.domain.ids import WorkspaceId, new_id
 from hub.domain.users import User
 from hub.domain.workspace import Event, Limits, Transition, Workspace, WorkspaceState, advance
-from hub.errors import AgentSilent, EngineSilent, HubError, NotFound, StartFailed
+from hub.errors import AgentSilent, Conflict, EngineSilent, HubError, NotFound, StartFailed
 from hub.spawn.folders import Folders
 from hub.spawn.protocol import Observation, Presence, Spawner
 from hub.store.engine import Store
@@ -172,25 +172,29 @@ class Workspaces:
             log.warning("the workspace of %s did not start: %s", user.name, error.message)
 
     async def _get_or_add(self, user: User) -> Workspace:
-        name = self._settings.default_profile
         found = await self.find(user)
         if found is not None:
             return found
-        async with self._store.unit() as unit:
-            found = await unit.workspaces.find_for(user.id, name)
-            if found is not None:
-                return found
-            profile = self._settings.profiles[name]
-            workspace = Workspace(
-                id=WorkspaceId(new_id()),
-                user_id=user.id,
-                profile=name,
-                state=WorkspaceState.STOPPED,
-                image=profile.image,
-                limits=Limits(profile.memory_bytes, profile.cpus, profile.pids),
-            )
-            await unit.workspaces.add(workspace)
-            return workspace
+        name = self._settings.default_profile
+        profile = self._settings.profiles[name]
+        workspace = Workspace(
+            id=WorkspaceId(new_id()),
+            user_id=user.id,
+            profile=name,
+            state=WorkspaceState.STOPPED,
+            image=profile.image,
+            limits=Limits(profile.memory_bytes, profile.cpus, profile.pids),
+        )
+        try:
+            async with self._store.unit() as unit:
+                await unit.workspaces.add(workspace)
+        except Conflict:
+            # Somebody who asked at the same moment was first.
+            found = await self.find(user)
+            if found is None:
+                raise
+            return found
+        return workspace
 
     async def _bring_up(self, workspace_id: WorkspaceId, user: User) -> Workspace:
         """Step until the workspace runs. Each step looks at the state that is now, whoever made it."""

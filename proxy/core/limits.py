@@ -25,9 +25,9 @@ class Limits:
     """Most routing frames before the delimiter."""
     held_bytes: int = 32 * MIB
     """Most bytes of client messages kept while the kernel is not ready."""
-    queue_bytes: int = 64 * MIB
+    queue_bytes: int = 48 * MIB
     """Most bytes waiting for a slow client; beyond, it is closed with 1013 and connects anew."""
-    droppable_bytes: int = 48 * MIB
+    droppable_bytes: int = 32 * MIB
     """From here on outputs are dropped, each gap told, so that replies and states still fit."""
     join_from_bytes: int = 256 * 1024
     """Adjacent stream messages are joined once this much waits."""

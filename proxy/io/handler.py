@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 import msgspec
+from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPServerRequest
+from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from proxy.core.http_rules import Gateways, Heads
@@ -36,8 +39,8 @@ class PlainHandler(RequestHandler):
         """None: tornado would hash every answer."""
         return None
 
-    def refuse(self, refused: Refused) -> None:
-        """Finish with an error."""
+    def refuse(self, refused: Refused) -> asyncio.Future[None]:
+        """Finish with an error; what is returned is done when it has been written."""
         self.clear()
         self.set_status(refused.status, None if refused.status < 600 else "Error")
         self.set_header("Cache-Control", "no-store")
@@ -46,10 +49,9 @@ class PlainHandler(RequestHandler):
         if "/api/" in self.request.path:
             self.set_header("Content-Type", "application/json")
             body = {"message": refused.message, "reason": None, "code": refused.code}
-            self.finish(msgspec.json.encode(body))
-        else:
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-            self.finish(refused.message + "\n")
+            return self.finish(msgspec.json.encode(body))
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        return self.finish(refused.message + "\n")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """What tornado itself refuses, and our own mistakes, without a traceback."""
@@ -64,9 +66,14 @@ class RefusingHandler(PlainHandler):
         """Take the refusal to give."""
         self._refused = refused
 
-    def prepare(self) -> None:
-        """Refuse."""
-        self.refuse(self._refused)
+    async def prepare(self) -> None:
+        """Refuse. What follows a malformed request on its connection could be anything, so that ends too."""
+        try:
+            await self.refuse(self._refused)
+        except StreamClosedError:
+            return
+        if self._refused.status == 400:
+            cast(HTTP1Connection, self.request.connection).close()
 
 
 class Origin:

@@ -168,12 +168,12 @@ class StaticHandler(PlainHandler):
             self.refuse(Refused(404, "static.not_found", "There is no such file."))
             return
         copy = self._files.compressed(file) if self._takes_gzip() else None
-        etag = f'"{file.tag}{"-gz" if copy else ""}"'
         self.set_header("Content-Type", file.content_type)
         self.set_header("Cache-Control", IMMUTABLE if self._is_hashed() else REVALIDATE)
         self.set_header("Vary", "Accept-Encoding")
-        self.set_header("ETag", etag)
-        if etag in (tag.strip().removeprefix("W/") for tag in self._known_tags()):
+        self.set_header("ETag", f'"{file.tag}{"-gz" if copy else ""}"')
+        if (known := self._known_tag(file)) is not None:
+            self.set_header("ETag", known)
             self.set_status(304)
             await self.finish()
             return
@@ -207,5 +207,8 @@ class StaticHandler(PlainHandler):
         names = {entry.partition(";")[0].strip(): entry.replace(" ", "") for entry in accepted}
         return "gzip" in names and not names["gzip"].endswith(";q=0")
 
-    def _known_tags(self) -> list[str]:
-        return self.request.headers.get("If-None-Match", "").split(",")
+    def _known_tag(self, file: StaticFile) -> str | None:
+        """The tag of the form of this file, compressed or not, that the client has already."""
+        told = self.request.headers.get("If-None-Match", "").split(",")
+        tags = {tag.strip().removeprefix("W/") for tag in told}
+        return next((tag for tag in (f'"{file.tag}"', f'"{file.tag}-gz"') if tag in tags), None)

@@ -41,10 +41,18 @@ class HubClient:
 
     async def sign_in(self, password: str) -> int:
         """Sign in by the form; gives the status of the page that follows (JupyterLab's)."""
+        return await self.send_form(await self.open_form(), password)
+
+    async def open_form(self) -> str:
+        """Open the sign-in page; gives its form token."""
         async with self.http.get(f"{self.address}/hub/login") as page:
             found = re.search(r'name="_xsrf" value="([^"]+)"', await page.text())
         assert found is not None
-        form = {"_xsrf": found[1], "username": self.name, "password": password, "next": ""}
+        return found[1]
+
+    async def send_form(self, form_token: str, password: str) -> int:
+        """Send the sign-in page's form and follow to JupyterLab's page; gives its status."""
+        form = {"_xsrf": form_token, "username": self.name, "password": password, "next": ""}
         async with self.http.post(f"{self.address}/hub/login", data=form, allow_redirects=False) as answer:
             assert answer.status in (302, 303), await answer.text()
             place = answer.headers["Location"]

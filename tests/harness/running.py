@@ -101,19 +101,25 @@ class RunningHub:
                     return child
         raise AssertionError(f"there is no {name} process")
 
+    def find_child(self, name: str, other_than: int) -> psutil.Process | None:
+        """The process of the ``hub`` or the ``proxy`` if there is one with another pid than `other_than`."""
+        try:
+            child = self.child(name)
+        except AssertionError:
+            return None
+        return child if child.pid != other_than else None
+
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._process is not None
+
     def kill(self, name: str) -> None:
         """SIGKILL to the hub or the proxy, and wait until another one has taken its place and is ready."""
         old = self.child(name)
         old.kill()
         old.wait(10)
 
-        def replaced() -> bool:
-            try:
-                return self.child(name).pid != old.pid
-            except AssertionError:
-                return False
-
-        eventually(replaced, 20.0, f"a new {name}")
+        eventually(lambda: self.find_child(name, other_than=old.pid), 20.0, f"a new {name}")
         eventually(self.is_ready, 20.0, "readiness")
 
     def is_ready(self) -> bool:

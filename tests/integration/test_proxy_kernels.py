@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import websockets
@@ -191,9 +192,7 @@ async def test_a_second_connection_of_a_session_replaces_the_first(rig: Rig, ker
         await second.execute("1")
 
 
-async def test_a_proxy_that_ends_closes_with_1012_after_writing_out_what_it_has(
-    rig: Rig, kernel: FakeKernel
-) -> None:
+async def test_a_proxy_that_ends_closes_with_1012_after_writing_out_what_it_has(rig: Rig, kernel: FakeKernel) -> None:
     async with rig.connect(kernel) as client:
         await client.execute("1")
         closing = asyncio.create_task(rig.proxy.close())
@@ -215,12 +214,12 @@ async def test_nothing_is_left_open_after_connections_end(rig: Rig, kernel: Fake
         await client.execute("1")
     await eventually(lambda: len(rig.proxy.connections) == 0)
     await asyncio.sleep(0.3)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(8):
         async with rig.connect(kernel) as client:
             await client.execute("1")
     await eventually(lambda: len(rig.proxy.connections) == 0)
-    await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before + 2)
+    await eventually(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before + 2)
 
 
 async def test_a_socket_that_is_a_link_is_not_connected_to(rig: Rig, kernel: FakeKernel) -> None:

@@ -177,6 +177,19 @@ async def test_a_sign_in_is_ended_by_its_own_user_only(auth: Auth) -> None:
     assert await auth.sign_ins.list(alice) == []
 
 
+@pytest.mark.parametrize(("step", "steps"), [(timedelta(hours=8), 1), (timedelta(hours=7), 24)])
+async def test_a_sign_in_that_is_too_old_holds_no_socket_open(
+    auth: Auth, clock: ManualClock, step: timedelta, steps: int
+) -> None:
+    alice = await auth.users.add("alice", Role.USER, "test")
+    sign_in, secret = await auth.sign_ins.create(alice, "", "")
+    for _ in range(steps):
+        assert await auth.sign_ins.live([sign_in.id]) == {sign_in.id}
+        clock.advance(step)
+        await asyncio.gather(auth.guard.identify(f"kernelhub={secret}", "", None, "", ""), return_exceptions=True)
+    assert await auth.sign_ins.live([sign_in.id]) == set()
+
+
 async def test_no_secret_is_in_the_database(auth: Auth, store: Store) -> None:
     alice = await auth.users.add("alice", Role.USER, "test")
     await auth.passwords.set(alice, "four quiet purple otters", "test")

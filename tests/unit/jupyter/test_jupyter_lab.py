@@ -210,6 +210,9 @@ async def test_notebooks_are_exported_without_rights_on_the_hub(hub: Any) -> Non
     html = await hub.fetch("GET", "/user/alice/nbconvert/html/n.ipynb?download=true")
     assert html.code == 200 and b"hello" in html.body and "sandbox" in html.headers["Content-Security-Policy"]
     assert html.headers["Content-Disposition"].endswith("n.html")
+    assert b"alert(1)" in html.body
+    clean = await hub.fetch("GET", "/user/alice/nbconvert/html/n.ipynb?sanitize_html=true")
+    assert clean.code == 200 and b"<script>alert(1)" not in clean.body
     script = await hub.fetch("POST", "/user/alice/nbconvert/script", {"content": notebook})
     assert script.code == 200 and b"print('hello')" in script.body
     cross = await hub.fetch("GET", "/user/alice/nbconvert/html/n.ipynb", Sec_Fetch_Site="cross-site")

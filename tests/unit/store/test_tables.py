@@ -14,8 +14,9 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "database.md"
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)
 def test_every_foreign_key_begins_an_index_so_that_a_deletion_scans_no_table(table: Table) -> None:
-    unique = [constraint for constraint in table.constraints if isinstance(constraint, UniqueConstraint)]
-    first = {next(iter(index.columns)).name for index in [*table.indexes, *unique, table.primary_key]}
+    unique = [constraint.columns for constraint in table.constraints if isinstance(constraint, UniqueConstraint)]
+    indexed = [*(index.columns for index in table.indexes), *unique, table.primary_key.columns]
+    first = {columns[0].name for columns in indexed}
     assert {key.parent.name for key in table.foreign_keys} <= first
 
 
