@@ -125,6 +125,11 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(512 * 1024**2, ge=1024**2, description="Largest body of one request.")
     base_uid: int = Field(200_000, ge=1000, description="First uid for users' containers, when the hub runs as root.")
     base_gid: int = Field(100, ge=1, description="gid for users' containers, when the hub runs as root.")
+    output_scripts: bool = Field(
+        True,
+        description="Whether trusted outputs in JupyterLab may run scripts (plotly, bokeh, folium, … need it); without it "
+        "nothing but the hub's own files can.",
+    )
     log_format: Literal["text", "json"] = Field("text", description="How logs are written.")
     default_profile: str = Field("datascience", description="Profile for users who chose none.")
     profiles: dict[str, Profile] = Field(

@@ -73,6 +73,8 @@ class Culler:
                 await self.run_once()
             except HubError as error:
                 log.warning("a culling round was given up: %s", error.message)
+            except Exception:
+                log.exception("a culling round was given up")
 
     async def run_once(self) -> list[Decision]:
         """One round: look, decide, act. Gives all decisions, those that keep things included."""
@@ -137,25 +139,26 @@ class Culler:
             case Action.SHUT_KERNEL if decision.kernel_id is not None:
                 async with self._store.reading() as unit:
                     kernel = await unit.kernels.find(decision.kernel_id)
-                if kernel is not None:
+                # An agent may name any kernel; it is asked to shut only those of its own container.
+                if kernel is not None and kernel.workspace_id == decision.workspace_id:
                     log.info("kernel %s is culled: %s", kernel.id, decision.reason)
                     await self._kernels.end(kernel, decision.reason, action="kernel.culled")
             case Action.REPORT_DEAD if decision.kernel_id is not None:
-                await self._report_dead(decision.kernel_id, decision.reason)
+                await self._report_dead(decision.workspace_id, decision.kernel_id, decision.reason)
             case Action.STOP_WORKSPACE:
                 log.info("workspace %s is culled: %s", decision.workspace_id, decision.reason)
                 await self._workspaces.stop(decision.workspace_id, decision.reason)
             case _:
                 pass
 
-    async def _report_dead(self, kernel_id: KernelId, reason: str) -> None:
+    async def _report_dead(self, workspace_id: WorkspaceId, kernel_id: KernelId, reason: str) -> None:
         """Record a dead kernel that no event told of: its agent reported it while the hub was away."""
         if kernel_id in self._reported_dead:
             return
         self._reported_dead.add(kernel_id)
         async with self._store.unit() as unit:
             kernel = await unit.kernels.find(kernel_id)
-            if kernel is None or kernel.state is KernelState.DEAD:
+            if kernel is None or kernel.workspace_id != workspace_id or kernel.state is KernelState.DEAD:
                 return
             await unit.audit.add(
                 AuditEvent(

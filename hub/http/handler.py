@@ -180,6 +180,10 @@ class HubHandler(tornado.web.RequestHandler):
         self.check_access()
         self.check_meant()
 
+    def head(self, *args: str) -> Any:
+        """As GET, without its body, which tornado leaves out."""
+        return self.get(*args)
+
     def options(self, *_args: str) -> None:
         """Answer without asking who it is; nothing is allowed to other origins."""
         self.set_status(204)

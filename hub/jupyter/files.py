@@ -81,10 +81,6 @@ class FilesHandler(JupyterHandler):
         """No origin of ours for what users put into files."""
         return SANDBOX_POLICY
 
-    async def head(self, name: str, path: str) -> None:
-        """The headers only."""
-        await self.get(name, path)
-
     async def get(self, _name: str, path: str) -> None:
         """The bytes, streamed at the client's pace."""
         check_embeddable(self)

@@ -1,8 +1,11 @@
 """The page that JupyterLab starts in, and what it may do. Pure.
 
-The policy is as strict as JupyterLab 4.6 allows: no script but the hub's own files, so nothing that a
+The strict policy is as strict as JupyterLab 4.6 allows: no script but the hub's own files, so nothing that a
 notebook, a file name or an output smuggles into the page can run. `unsafe-eval` is needed (settings are
-checked by compiled schemas), inline styles too (the editor and every widget make some).
+checked by compiled schemas), inline styles too (the editor and every widget make some). Outputs of plotly,
+bokeh, folium and many others are HTML with scripts, though, inline or from their makers' servers; where they
+are to work (`output_scripts`), what keeps foreign scripts out is JupyterLab's trust: it strips them from the
+outputs of every notebook that its reader has not run or trusted.
 """
 
 from __future__ import annotations
@@ -26,17 +29,21 @@ body { position: fixed; inset: 0 0 38px 0; }
 """
 
 
-def lab_policy(host: str) -> str:
-    """The page's content security policy; `host` is the request's, for browsers whose ``'self'`` has no ws."""
+def lab_policy(host: str, output_scripts: bool) -> str:
+    """The page's content security policy; `host` is the request's, for browsers whose ``'self'`` has no ws.
+
+    `output_scripts`: whether trusted outputs may run scripts, and load scripts, styles and data by https.
+    """
+    scripts, others = (" 'unsafe-inline' blob: https:", " https:") if output_scripts else ("", "")
     return "; ".join(
         (
             "default-src 'none'",
-            "script-src 'self' 'unsafe-eval'",
-            "style-src 'self' 'unsafe-inline'",
+            f"script-src 'self' 'unsafe-eval'{scripts}",
+            f"style-src 'self' 'unsafe-inline'{others}",
             "img-src 'self' data: blob: https:",
             "media-src 'self' data: blob: https:",
-            "font-src 'self' data:",
-            f"connect-src 'self' ws://{host} wss://{host}",
+            f"font-src 'self' data:{others}",
+            f"connect-src 'self' ws://{host} wss://{host}{others}",
             "frame-src 'self' data: blob:",
             "worker-src 'self' blob:",
             "manifest-src 'self'",

@@ -19,7 +19,7 @@ class LabHandler(JupyterHandler):
 
     def content_security_policy(self) -> str:
         """See hub.jupyter.lab_page."""
-        return lab_policy(self.request.host)
+        return lab_policy(self.request.host, self.services.settings.output_scripts)
 
     async def get(self, _name: str, address: str) -> None:
         """The page for ``lab…`` and ``doc…``; JupyterLab itself says so when there is no such address."""

@@ -5,7 +5,7 @@
     <data>/accounts/<workspace id>/   passwd and group of one container, read-only inside
     <data>/agent/<version>/           a copy of hub/agent, read-only inside
     <data>/lab/<user id>/             JupyterLab's settings and workspaces (never in the home: hostile ground)
-    <data>/images/                    kernelspecs, cached per image
+    <data>/images/<hash>/<user id>/   kernelspecs, remembered per image and user
     <data>/hub-id                     the label on this hub's containers
 
 Homes and run folders are writable by people's code, so nothing below follows a link inside them.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hub import metrics
+from hub.domain.workspace import WorkspaceState
 from hub.errors import NotFound
 from hub.http.handler import INTERNAL_HEADER, Access, HubHandler
 
@@ -36,9 +39,14 @@ class Ready(_Anonymous):
 class Metrics(_Anonymous):
     """``/metrics`` in Prometheus' format, only directly on the hub's own port."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """404 for whatever came through a proxy."""
         if INTERNAL_HEADER in self.request.headers:
             raise NotFound("There is nothing at this address.")
+        async with self.services.store.reading() as unit:
+            metrics.USERS.set(await unit.users.count())
+            states = Counter(workspace.state for workspace in await unit.workspaces.list())
+        for state in WorkspaceState:
+            metrics.WORKSPACES.labels(state).set(states[state])
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
         self.finish(metrics.exposition())

@@ -11,7 +11,7 @@ from hub.workspaces.service import Workspaces
 
 
 class Kernelspecs:
-    """The kernelspecs of a user's image. Nothing is started for them if the image ever ran here."""
+    """The kernelspecs of a user's image. Nothing is started for them if the image ever ran for this user."""
 
     def __init__(self, settings: Settings, workspaces: Workspaces, agents: Agents, images: ImageKernelspecs) -> None:
         self._settings = settings
@@ -22,22 +22,22 @@ class Kernelspecs:
     async def list(self, user: User) -> KernelspecList:
         """The kernelspecs and the default's name.
 
-        Raises what `Workspaces.ensure` raises when the image never ran here and does not start.
+        Raises what `Workspaces.ensure` raises when the image never ran for this user and does not start.
         """
         image = self._image()
-        known = await self._images.find(image)
+        known = await self._images.find(image, user.id)
         if known is not None:
             return known
         workspace = await self._workspaces.ensure(user)
         hello = await ask(self._agents.client(workspace.id).hello())
-        return await self._images.find(image) or acceptable(hello)
+        return await self._images.find(image, user.id) or acceptable(hello)
 
     async def resource(self, user: User, name: str, file: str) -> bytes:
         """A resource file of a kernelspec, such as ``logo-64x64.png``. Raises NotFound."""
         specs = await self.list(user)
         if not any(spec.name == name and file in spec.resources for spec in specs.specs):
             raise NotFound(f"The kernel {name!r} has no file {file!r}.")
-        data = await self._images.find_resource(self._image(), name, file)
+        data = await self._images.find_resource(self._image(), user.id, name, file)
         if data is None:
             raise NotFound(f"The kernel {name!r} has no file {file!r}.")
         return data

@@ -64,7 +64,7 @@ class Runner:
                 await self._agents.drop(workspace.id)
                 await self._spawner.stop(workspace.id, grace_seconds=2.0)
                 raise
-        await self._image_kernelspecs.learn(profile.image, hello, self._agents.client(workspace.id))
+        await self._image_kernelspecs.learn(profile.image, user.id, hello, self._agents.client(workspace.id))
         return Started(container_id, self._clock.now())
 
     async def stop(self, workspace_id: WorkspaceId) -> Stopped:

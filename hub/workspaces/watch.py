@@ -12,8 +12,9 @@ import logging
 from hub.domain.audit import AuditEvent
 from hub.domain.ids import KernelId, WorkspaceId
 from hub.domain.kernels import Kernel, KernelState
-from hub.errors import StoreUnavailable
+from hub.errors import HubError
 from hub.store.engine import Store
+from hub.store.unit import Unit
 from hub.workspaces.agents import Agents, LiveKernel
 from hub.workspaces.kernels import Kernels
 from hub.workspaces.service import Workspaces
@@ -22,6 +23,8 @@ from proxy.kit.clock import Clock
 log = logging.getLogger(__name__)
 
 WRITE_EVERY_SECONDS = 1.0
+MAX_KERNELS_HEARD = 64
+"""Most kernels of one workspace between two writes: more cannot be, and what an agent says is anybody's word."""
 
 
 class Watch:
@@ -31,39 +34,48 @@ class Watch:
         self._store = store
         self._kernels = kernels
         self._clock = clock
-        self._news: dict[KernelId, tuple[WorkspaceId, LiveKernel]] = {}
+        self._news: dict[WorkspaceId, dict[KernelId, LiveKernel]] = {}
         self._woken = asyncio.Event()
         agents.on_kernel = self.heard
         agents.on_lost = workspaces.look_soon
 
     def heard(self, workspace_id: WorkspaceId, kernel: LiveKernel) -> None:
         """Take note of one kernel's newest state."""
-        self._news[kernel.id] = (workspace_id, kernel)
+        news = self._news.setdefault(workspace_id, {})
+        if kernel.id in news or len(news) < MAX_KERNELS_HEARD:
+            news[kernel.id] = kernel
         self._woken.set()
 
     async def run(self) -> None:
-        """Write what was heard, until cancelled."""
+        """Write what was heard, until cancelled; news that cannot be written are dropped, and others come."""
         while True:
             await self._woken.wait()
             self._woken.clear()
             try:
                 await self.write()
-            except StoreUnavailable as error:
+            except HubError as error:
                 log.warning("kernel states were not written: %s", error.message)
+            except Exception:
+                log.exception("kernel states were not written")
             await asyncio.sleep(WRITE_EVERY_SECONDS)
 
     async def write(self) -> None:
         """Write all news in one unit of work; a kernel the hub does not know, or of another workspace, is ignored."""
         news, self._news = self._news, {}
         async with self._store.unit() as unit:
-            for kernel_id, (workspace_id, seen) in news.items():
-                row = await unit.kernels.find(kernel_id)
-                if row is None or row.workspace_id != workspace_id:
-                    continue
-                await unit.kernels.save(self._kernels.observed(row, seen))
-                if died(row, seen) and not self._kernels.is_ending(kernel_id):
-                    log.warning("kernel %s died: %s", kernel_id, seen.reason)
-                    await unit.audit.add(self._death(row, seen))
+            for workspace_id, heard in news.items():
+                known = {kernel.id for kernel in await unit.kernels.list_in(workspace_id)}
+                for kernel_id in heard.keys() & known:
+                    await self._write_one(unit, heard[kernel_id])
+
+    async def _write_one(self, unit: Unit, seen: LiveKernel) -> None:
+        row = await unit.kernels.find(seen.id)
+        if row is None:
+            return
+        await unit.kernels.save(self._kernels.observed(row, seen))
+        if died(row, seen) and not self._kernels.is_ending(seen.id):
+            log.warning("kernel %s died: %s", seen.id, seen.reason)
+            await unit.audit.add(self._death(row, seen))
 
     def _death(self, row: Kernel, seen: LiveKernel) -> AuditEvent:
         return AuditEvent(

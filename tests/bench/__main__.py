@@ -77,10 +77,10 @@ async def round_trips(hub: RunningHub) -> tuple[list[float], list[float]]:
         await client.sign_in(PASSWORD)
         session = await client.start_session("trips.ipynb")
         kernel_id = session["kernel"]["id"]
-        run_folder = next((hub.data_dir / "run").glob(f"*/{kernel_id}-1")).parent
         bare_times, proxy_times = [], []
         async with client.kernel(kernel_id) as through_proxy:
             await through_proxy.execute("0")
+            run_folder = next((hub.data_dir / "run").glob(f"*/{kernel_id}-1")).parent
             bare = await BareKernel.open(run_folder, kernel_id)
             try:
                 for _ in range(TRIPS):
@@ -110,8 +110,7 @@ def add_users(hub: RunningHub, names: list[str]) -> None:
     for start in range(0, len(names), 4):
         commands = [
             subprocess.Popen(
-                [sys.executable, "-m", "hub.cli", "user", "add", name, "--password-stdin"]
-                + ["--data-dir", str(hub.data_dir)],
+                [sys.executable, "-m", "hub.cli", "user", "add", name, "--password-stdin", *hub.data_dir_flag],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import struct
@@ -121,7 +122,7 @@ class KernelConnection:
         data = await self.socket.receive_bytes(timeout=seconds)
         count = struct.unpack_from("<Q", data)[0]
         offsets = struct.unpack_from(f"<{count}Q", data, 8)
-        parts = [data[start:end] for start, end in zip(offsets, offsets[1:], strict=False)]
+        parts = [data[start:end] for start, end in itertools.pairwise(offsets)]
         names = ("header", "parent_header", "metadata", "content")
         return parts[0].decode(), {name: json.loads(part) for name, part in zip(names, parts[1:5], strict=True)}
 

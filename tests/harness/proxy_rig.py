@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -387,7 +388,7 @@ async def run_rig(**settings: Any) -> AsyncIterator[Rig]:
 
 
 class KernelClient:
-    """Speaks one of the framings over a WebSocket. Messages are dicts with header, content, channel, buffers, …"""
+    """Speaks one of the framings over a WebSocket. Messages are dicts with header, content, channel, buffers, …."""
 
     def __init__(self, socket: Any, v1: bool, session: str) -> None:
         self.socket = socket
@@ -433,7 +434,7 @@ class KernelClient:
             assert isinstance(raw, bytes)
             (count,) = struct.unpack_from("<Q", raw)
             offsets = struct.unpack_from(f"<{count}Q", raw, 8)
-            parts = [raw[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+            parts = [raw[a:b] for a, b in itertools.pairwise(offsets)]
             header, parent, metadata, content = (json.loads(p) for p in parts[1:5])
             return {
                 "channel": parts[0].decode(),
@@ -447,7 +448,7 @@ class KernelClient:
             return json.loads(raw)
         (count,) = struct.unpack_from(">I", raw)
         offsets = [*struct.unpack_from(f">{count}I", raw, 4), len(raw)]
-        parts = [raw[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+        parts = [raw[a:b] for a, b in itertools.pairwise(offsets)]
         return {**json.loads(parts[0]), "buffers": parts[1:]}
 
     async def receive(self, timeout: float = PATIENCE) -> dict[str, Any]:

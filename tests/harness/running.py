@@ -101,6 +101,11 @@ class RunningHub:
                     return child
         raise AssertionError(f"there is no {name} process")
 
+    @property
+    def data_dir_flag(self) -> tuple[str, str]:
+        """The flag that leads a command to this hub's data."""
+        return "--data-dir", str(self.data_dir)
+
     def find_child(self, name: str, other_than: int) -> psutil.Process | None:
         """The process of the ``hub`` or the ``proxy`` if there is one with another pid than `other_than`."""
         try:
@@ -153,10 +158,14 @@ class RunningHub:
             if found:
                 subprocess.run(["docker", "rm", "-f", *found], capture_output=True)
             return
+        agents = []
         for process in psutil.process_iter(["environ"]):
             environment = process.info["environ"] or {}
-            if environment.get("KERNELHUB_RUN_FOLDER", "").startswith(str(self.data_dir)):
-                process.kill()
+            if environment.get("KERNELHUB_RUN", "").startswith(f"{self.data_dir}/"):
+                process.terminate()  # an agent that is asked to end takes its kernels along
+                agents.append(process)
+        for process in psutil.wait_procs(agents, timeout=8)[1]:
+            process.kill()
 
     def _read(self) -> None:
         process = self._process

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hub.jupyter.lab_page import lab_page
+from hub.jupyter.lab_page import lab_page, lab_policy
 from hub.jupyter.page_config import Place, parse_place
 from hub.jupyter.themes import rewrite
 
@@ -66,10 +66,24 @@ async def test_the_page_tells_lab_where_everything_is_and_holds_no_secret(hub: A
     assert hub.workspaces.wanted == ["alice"]
 
 
-async def test_the_page_runs_only_the_hubs_scripts_and_sets_the_form_token(hub: Any) -> None:
-    page = await hub.fetch("GET", "/user/alice/lab")
-    policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
+def directives(policy: str) -> dict[str, str]:
+    return dict(part.split(" ", 1) for part in policy.split("; "))
+
+
+def test_without_output_scripts_only_the_hubs_own_scripts_run() -> None:
+    policy = directives(lab_policy("hub.example.edu", output_scripts=False))
     assert policy["script-src"] == "'self' 'unsafe-eval'" and policy["default-src"] == "'none'"
+
+
+def test_with_output_scripts_trusted_outputs_may_run_theirs() -> None:
+    policy = directives(lab_policy("hub.example.edu", output_scripts=True))
+    assert "'unsafe-inline'" in policy["script-src"] and "https:" in policy["script-src"]
+    assert policy["default-src"] == "'none'" and policy["frame-ancestors"] == "'self'"
+
+
+async def test_the_page_has_a_policy_and_sets_the_form_token(hub: Any) -> None:
+    page = await hub.fetch("GET", "/user/alice/lab")
+    assert directives(page.headers["Content-Security-Policy"])["base-uri"] == "'self'"
     cookie = page.headers["Set-Cookie"]
     assert cookie.startswith("_xsrf=form-token-of-alice;") and "Path=/user/alice/" in cookie
 
