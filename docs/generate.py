@@ -92,7 +92,7 @@ def routes() -> str:
         for spec in table:
             handler = spec.handler_class
             access = handler.access.value if handler.access else "nobody"
-            line = (inspect.getdoc(handler) or "").splitlines()[0].replace("|", "\\|")
+            line = _first_line(handler).replace("``", "`").replace("|", "\\|")
             pattern = spec.regex.pattern.removesuffix("$").replace("|", "\\|")
             text += f"| `{pattern}` | {' '.join(_methods(handler))} | {access} | {line} |\n"
     return text
@@ -133,7 +133,7 @@ def metrics() -> str:
         "# Metrics\n\nIn Prometheus' text format. The hub's at `/metrics` on `hub_port`, directly and not through a proxy; a proxy's on "
         "loopback at `metrics_port`. No label holds a user's name.\n"
     )
-    for title, registry in (("Hub", hub_metrics.REGISTRY), ("Proxy", proxy_metrics.REGISTRY)):
+    for title, registry in (("Hub", hub_metrics.REGISTRY), ("Proxy", proxy_metrics.Metrics().registry)):
         text += f"\n## {title}\n\n| metric | type | meaning |\n|---|---|---|\n"
         for family in sorted(registry.collect(), key=lambda f: f.name):
             if family.name.startswith("kernelhub"):

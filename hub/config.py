@@ -45,7 +45,10 @@ class Profile(_Section):
     """What a workspace is made of: image, limits and network."""
 
     display_name: str = Field("Python", description="What users see.")
-    image: str = Field("kernelhub/datascience:latest", description="Image that the engine has; it is never pulled behind anyone's back.")
+    image: str = Field(
+        "kernelhub/datascience:latest",
+        description="Image that the engine has; it is never pulled by itself.",
+    )
     memory_bytes: int | None = Field(2 * GIB, ge=64 * 1024**2, description="Memory limit, swap included.")
     cpus: float | None = Field(2.0, gt=0, description="CPU limit, in cores.")
     pids: int | None = Field(512, ge=16, description="Most processes and threads at once.")
@@ -127,8 +130,8 @@ class Settings(BaseSettings):
     base_gid: int = Field(100, ge=1, description="gid for users' containers, when the hub runs as root.")
     output_scripts: bool = Field(
         True,
-        description="Whether trusted outputs in JupyterLab may run scripts (plotly, bokeh, folium, … need it); without it "
-        "nothing but the hub's own files can.",
+        description="Whether trusted outputs in JupyterLab may run scripts (plotly, bokeh, folium, … need it); without "
+        "it nothing but the hub's own files can.",
     )
     log_format: Literal["text", "json"] = Field("text", description="How logs are written.")
     default_profile: str = Field("datascience", description="Profile for users who chose none.")

@@ -129,8 +129,9 @@ class Supervisor:
         hub_url = f"http://{_bracketed(self._settings.hub_host)}:{self._hub_port}"
         try:
             async with asyncio.timeout(READY_SECONDS):
-                while not await is_ready(f"http://{_bracketed(_reachable(self._settings.host))}:{self._port}"):
-                    await asyncio.sleep(0.1)  # noqa: ASYNC110 - it is another process that becomes ready
+                address = f"http://{_bracketed(_reachable(self._settings.host))}:{self._port}"
+                while not await is_ready(address):  # noqa: ASYNC110 - another process becomes ready
+                    await asyncio.sleep(0.1)
                 welcome = await ask_welcome(hub_url, token)
         except (TimeoutError, OSError) as error:
             click.echo(f"The hub was not ready within {READY_SECONDS:.0f} s: {error}", err=True)

@@ -72,7 +72,8 @@ class Invitations:
         """Make the first administrator. Raises LinkExpired, BadRequest (name), PasswordRefused, Conflict."""
         await self.check_setup(secret)
         name = username(name)
-        hashed = await self._passwords.hash(password, name)
+        self._passwords.require_acceptable(password, name)
+        hashed = await self._passwords.hash(password)
         now = self._clock.now()
         async with self._store.unit() as unit:
             taken = await unit.invitations.take(_digest(secret), SETUP, now)
@@ -86,7 +87,8 @@ class Invitations:
     async def accept(self, secret: str, password: str, address: str) -> User:
         """Set the invited user's password and end their sign-ins. Raises LinkExpired, PasswordRefused."""
         user = await self.invited(secret)
-        hashed = await self._passwords.hash(password, user.name)
+        self._passwords.require_acceptable(password, user.name)
+        hashed = await self._passwords.hash(password)
         now = self._clock.now()
         async with self._store.unit() as unit:
             taken = await unit.invitations.take(_digest(secret), PASSWORD, now)

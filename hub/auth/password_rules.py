@@ -29,12 +29,22 @@ def normalise_password(raw: str) -> str:
 
 def weakness(password: str, user_name: str) -> str | None:
     """Why `password` cannot be used, as a sentence for its owner; None if it can."""
+    return malformed(password) or guessable(password, user_name)
+
+
+def malformed(password: str) -> str | None:
+    """Why nobody may have `password`: its length, or what is no character; None if it is well formed."""
     if len(password) < MIN_CHARS:
         return f"A password has at least {MIN_CHARS} characters; a few words in a row are easy to remember."
     if len(password) > MAX_CHARS:
         return f"A password has at most {MAX_CHARS} characters."
     if any("\ud800" <= char <= "\udfff" or char == "\0" for char in password):
         return "This password holds something that is no character; choose another."
+    return None
+
+
+def guessable(password: str, user_name: str) -> str | None:
+    """Why `password` is among the first that somebody would try for this user; None if it is not."""
     if len(set(password.casefold())) < _MIN_DISTINCT:
         return "This password repeats the same few characters; choose another."
     if any(_nothing_left(reading, user_name) for reading in _readings(password.casefold())):

@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from hub import metrics
-from hub.auth.password_rules import MAX_CHARS, normalise_password, weakness
+from hub.auth.password_rules import MAX_CHARS, malformed, normalise_password, weakness
 from hub.auth.recent import RecentIdentities
 from hub.auth.throttle import Throttle
 from hub.domain.audit import AuditEvent
@@ -71,9 +71,8 @@ class Passwords:
             await self._save(user, renewed)
         return user
 
-    async def hash(self, password: str, user_name: str) -> str:
-        """The hash to keep. Raises PasswordRefused, saying why, for one that must not be used."""
-        self.require_acceptable(password, user_name)
+    async def hash(self, password: str) -> str:
+        """The hash to keep, of a password that was found acceptable."""
         return await self._in_pool(partial(HASHER.hash, normalise_password(password)))
 
     def require_acceptable(self, password: str, user_name: str) -> None:
@@ -82,9 +81,25 @@ class Passwords:
         if reason is not None:
             raise PasswordRefused(reason)
 
-    async def set(self, user: User, password: str, actor: str, address: str = "") -> None:
-        """Set a user's password and end all their sign-ins. Raises PasswordRefused."""
-        hashed = await self.hash(password, user.name)
+    def require_well_formed(self, password: str) -> None:
+        """Raise PasswordRefused, saying why, for a password that nobody may have."""
+        reason = malformed(normalise_password(password[: MAX_CHARS * 2]))
+        if reason is not None:
+            raise PasswordRefused(reason)
+
+    async def set(
+        self, user: User, password: str, actor: str, address: str = "", *, allow_guessable: bool = False
+    ) -> None:
+        """Set a user's password and end all their sign-ins.
+
+        Raises PasswordRefused. `allow_guessable`: who sets it knows what they do, as on the command line, where
+        only length is required.
+        """
+        if allow_guessable:
+            self.require_well_formed(password)
+        else:
+            self.require_acceptable(password, user.name)
+        hashed = await self.hash(password)
         now = self._clock.now()
         async with self._store.unit() as unit:
             await unit.passwords.save(user.id, hashed, now)

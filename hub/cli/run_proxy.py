@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import click
-from proxy.cli import run
-from proxy.config import ProxySettings
 
 from hub.cli.options import Settings, with_settings
 from hub.cli.parent import end_with_parent
 from hub.internal_token import read_or_make_internal_token
+from proxy.cli import run
+from proxy.config import ProxySettings
 from proxy.kit.logs import configure_logs
 
 

@@ -8,11 +8,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from hub.auth.password_rules import normalise_password, weakness
-from hub.cli.offline import ACTOR, offline
+from hub.auth.password_rules import guessable, normalise_password
+from hub.cli.offline import ACTOR, Offline, offline
 from hub.cli.options import Settings, run_async, with_settings
 from hub.domain.users import Role, User
-from hub.errors import BadRequest, PasswordRefused
+from hub.errors import BadRequest
 from hub.store.engine import Store
 
 
@@ -31,11 +31,11 @@ async def add(settings: Settings, name: str, admin: bool, password_stdin: bool) 
     """Add the user NAME. Without a password, print a one-time link with which the user sets one."""
     password = _read_password() if password_stdin else None
     async with offline(settings) as services:
-        if password is not None and (reason := weakness(normalise_password(password), name)):
-            raise PasswordRefused(reason)
+        if password is not None:
+            services.auth.passwords.require_well_formed(password)
         user = await services.auth.users.add(name, Role.ADMIN if admin else Role.USER, actor=ACTOR)
         if password is not None:
-            await services.auth.passwords.set(user, password, actor=ACTOR)
+            await _set_password(services, user, password)
             click.echo(f"added {user.name}")
         else:
             token = await services.auth.invitations.create_for(user, actor=ACTOR)
@@ -72,8 +72,7 @@ async def passwd(settings: Settings, name: str, password_stdin: bool) -> None:
         password = click.prompt("New password", hide_input=True, confirmation_prompt=True)
     async with offline(settings) as services:
         user = await services.user(name)
-        await services.auth.passwords.set(user, password, actor=ACTOR)
-        await services.auth.sign_ins.revoke_all(user.id, actor=ACTOR)
+        await _set_password(services, user, password)
     click.echo(f"changed; {user.name} is signed out everywhere")
 
 
@@ -116,6 +115,14 @@ async def delete(settings: Settings, name: str, yes: bool) -> None:
         await services.stop_containers(user)
         await services.auth.users.delete(user, actor=ACTOR)
     click.echo(f"deleted {user.name}; the files are in {settings.data_dir / 'homes' / user.id}")
+
+
+async def _set_password(services: Offline, user: User, password: str) -> None:
+    """Set it; an administrator at the command line may choose a poor one, and is told."""
+    reason = guessable(normalise_password(password), user.name)
+    await services.auth.passwords.set(user, password, actor=ACTOR, allow_guessable=True)
+    if reason is not None:
+        click.echo(f"warning: {reason}", err=True)
 
 
 def _read_password() -> str:

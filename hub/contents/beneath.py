@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,12 +101,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose files: where they are, and as whom they are accessed when `impersonate` is set."""
+    """Whose files: where they are, and as whom they are accessed when `impersonate` is set.
+
+    `make_home` makes the home where there is none yet, and gives it to `uid`; None: a missing home stays missing.
+    """
 
     home: Path
     uid: int
     gid: int
     impersonate: bool
+    make_home: Callable[[], object] | None = None
 
     @contextmanager
     def at_home(self, path: object) -> Iterator[Home]:
@@ -117,12 +121,22 @@ class Owner:
         """
         with ExitStack() as stack:
             stack.enter_context(refusing(path))
-            flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(self.home, flags)
+            fd = self._open_home()
             stack.callback(os.close, fd)
             if self.impersonate:
                 stack.enter_context(acting_as(self.uid, self.gid))
             yield Home(fd, self)
+
+    def _open_home(self) -> int:
+        """The home's descriptor. The first use of anybody's files makes the home: a container may come later."""
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(self.home, flags)
+        except FileNotFoundError:
+            if self.make_home is None:
+                raise
+            self.make_home()
+            return os.open(self.home, flags)
 
     def may_write(self, found: os.stat_result) -> bool:
         """Whether the mode bits let the owner write what was found."""

@@ -20,6 +20,8 @@ from hub.contents.paths import ApiPath, refuse_hidden
 from hub.errors import BadRequest, TooLarge
 
 HASH_ALGORITHM = "sha256"
+_BLANKS = b" \t\r\n"
+"""What may stand between the characters of base64: encoders break its lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,10 @@ def decode_content(content: object, format: str | None, path: ApiPath) -> bytes:
     if not isinstance(content, str):
         raise BadRequest(f"{path}: a file's content must be a string.")
     try:
-        return content.encode() if format == "text" else base64.b64decode(content.encode("ascii"))
+        return (
+            content.encode()
+            if format == "text"
+            else base64.b64decode(content.encode("ascii").translate(None, _BLANKS), validate=True)
+        )
     except (UnicodeEncodeError, binascii.Error) as error:
         raise BadRequest(f"{path} was not saved: its content is not valid {format}.") from error

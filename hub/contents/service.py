@@ -39,10 +39,13 @@ class Homes(Protocol):
         """The group of all users' files."""
 
     def home(self, user_id: UserId) -> Path:
-        """The user's home folder; it exists already."""
+        """The user's home folder, which may not exist yet."""
 
     def uid_of(self, user: User) -> int:
         """The uid that the user's files belong to."""
+
+    def prepare_home(self, user: User) -> Path:
+        """Make the user's home if there is none, and give it to the user's uid. Blocking. Raises OSError."""
 
 
 class ContentsOfUsers:
@@ -70,12 +73,13 @@ class ContentsOfUsers:
         self._workers = Workers(impersonate=self._impersonate)
 
     def of(self, user: User) -> Contents:
-        """The user's files. The home need not exist yet; methods raise NotFound until it does."""
+        """The user's files. The home need not exist yet: the first use makes it."""
         owner = Owner(
             home=self._homes.home(user.id),
             uid=self._homes.uid_of(user),
             gid=self._homes.gid,
             impersonate=self._impersonate,
+            make_home=lambda: self._homes.prepare_home(user),
         )
         trust = TrustStore(self._state_dir / "trust" / user.id)
         return Contents(owner, self._workers, trust, self._clock, self._limits)

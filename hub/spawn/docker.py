@@ -96,9 +96,7 @@ class DockerSpawner:
     async def inventory(self) -> list[Observation]:
         """All containers that carry this hub's label."""
         label = f"{specs.LABEL}={self._hub_id}"
-        listed = await self._engine.call(
-            lambda client: client.containers(all=True, filters={"label": [label]})
-        )
+        listed = await self._engine.call(lambda client: client.containers(all=True, filters={"label": [label]}))
         seen = []
         for entry in listed:
             workspace_id = WorkspaceId(entry["Labels"].get(specs.WORKSPACE_LABEL, ""))
@@ -199,9 +197,7 @@ class DockerSpawner:
             )
         except APIError as error:
             if error.status_code != 409:
-                raise StartFailed(
-                    f"The network for containers could not be made: {explanation(error)}."
-                ) from error
+                raise StartFailed(f"The network for containers could not be made: {explanation(error)}.") from error
 
     async def _create(self, name: str, body: dict[str, Any]) -> str:
         try:
@@ -238,9 +234,7 @@ class DockerSpawner:
             now = time.monotonic()
             if now >= deadline:
                 words = last_sentence(await self._log(container_id)) or "no word from its agent"
-                raise StartFailed(
-                    f"The container did not answer within {self._start_seconds:.0f} s ({words})."
-                )
+                raise StartFailed(f"The container did not answer within {self._start_seconds:.0f} s ({words}).")
             if now >= look_at:
                 look_at = now + STATE_POLL_SECONDS
                 await self._refuse_ended(container_id, spec.image)
@@ -265,9 +259,7 @@ class DockerSpawner:
             except APIError as error:
                 # 409: somebody else is removing it already; it is gone when the engine says NotFound.
                 if error.status_code != 409 or time.monotonic() > deadline:
-                    raise EngineSilent(
-                        f"The container could not be removed: {explanation(error)}."
-                    ) from error
+                    raise EngineSilent(f"The container could not be removed: {explanation(error)}.") from error
                 await asyncio.sleep(STATE_POLL_SECONDS)
 
 

@@ -79,9 +79,7 @@ def said_as_silence() -> Iterator[None]:
             raise
         raise EngineSilent(f"The container engine failed: {explanation(error)}") from error
     except (TimeoutError, requests.exceptions.RequestException, DockerException, OSError) as error:
-        raise EngineSilent(
-            "The container engine does not answer; nothing was changed. Try again soon."
-        ) from error
+        raise EngineSilent("The container engine does not answer; nothing was changed. Try again soon.") from error
 
 
 def explanation(error: APIError) -> str:

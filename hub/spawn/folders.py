@@ -20,6 +20,7 @@ import re
 import secrets
 import shutil
 import stat
+import threading
 from pathlib import Path
 
 from hub.agent import install
@@ -31,6 +32,8 @@ MAX_SOCKET_PATH_BYTES = 107
 """A Unix socket's address holds this many bytes (`sun_path`, with its closing zero)."""
 
 _LONGEST_SOCKET_NAME = len("00000000-0000-0000-0000-000000000000-") + len(str(max(KERNEL_SOCKETS.values())))
+_making = threading.Lock()
+"""Two threads may need the same new folder at once: its first container's, and its first file's."""
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}\Z")
 
 
@@ -151,12 +154,21 @@ class Folders:
     def _prepare_owned(self, folder: Path, uid: int) -> Path:
         _make_folder(self.data_dir, 0o700)
         _make_folder(folder.parent, 0o711)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
+        with _making:
+            if not folder.exists():
+                self._make_owned(folder, uid)
         owner = folder.stat(follow_symlinks=False)
         if os.geteuid() == 0 and (owner.st_uid, owner.st_gid) != (uid, self._gid):
             _give(folder, uid, self._gid)
         return folder
+
+    def _make_owned(self, folder: Path, uid: int) -> None:
+        """Make a folder that has its owner from the first moment at which others can see it."""
+        draft = folder.with_name(f".new-{secrets.token_hex(8)}")
+        draft.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            os.chown(draft, uid, self._gid)
+        draft.rename(folder)
 
 
 def socket_path_too_long(run_folder: Path) -> bool:

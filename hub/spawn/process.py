@@ -79,9 +79,7 @@ class ProcessSpawner:
 
     async def _start(self, spec: WorkspaceSpec) -> str:
         if socket_path_too_long(spec.run_folder):
-            raise StartFailed(
-                f"The path {spec.run_folder} is too long for Unix sockets: choose a shorter data_dir."
-            )
+            raise StartFailed(f"The path {spec.run_folder} is too long for Unix sockets: choose a shorter data_dir.")
         try:
             record = await asyncio.to_thread(self._launch, spec)
         except (OSError, subprocess.SubprocessError) as error:

@@ -76,9 +76,7 @@ def passwd_text(spec: WorkspaceSpec) -> str:
         **_SYSTEM_ACCOUNTS,
         account_name(spec.user_name): (spec.uid, spec.gid, spec.home, "/bin/bash"),
     }
-    lines = (
-        f"{name}:x:{uid}:{gid}:{name}:{home}:{shell}" for name, (uid, gid, home, shell) in accounts.items()
-    )
+    lines = (f"{name}:x:{uid}:{gid}:{name}:{home}:{shell}" for name, (uid, gid, home, shell) in accounts.items())
     return "\n".join(lines) + "\n"
 
 

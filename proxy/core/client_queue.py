@@ -90,8 +90,8 @@ class ClientQueue:
         """Add a message. False when even what must not be dropped finds no room; nothing was added then."""
         size = sum(map(len, parts)) + ENTRY_OVERHEAD_BYTES
         after = self._bytes + size
-        if after > self._limits.join_from_bytes and self._entries and channel == "iopub":
-            if self._join(parts):
+        if self._entries and channel == "iopub":
+            if after > self._limits.join_from_bytes and self._join(parts):
                 return True
             if after > self._limits.droppable_bytes and _kind(parts) in DROPPABLE:
                 return self._drop(parts)

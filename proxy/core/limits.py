@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 class Limits:
     """Limits of one connection, in bytes unless the name says otherwise."""
 
-    message_bytes: int = 192 * MIB
+    message_bytes: int = 128 * MIB
     """Largest whole message, in either direction."""
     header_bytes: int = 64 * 1024
     """Largest header and largest parent header."""

@@ -33,6 +33,8 @@ class Connection(Protocol):
     holder: Holder
     heard_at: float
     """Monotonic time of its last sign of life."""
+    is_held: bool
+    """Whether the client is not read for now, because the kernel takes no more: its silence means nothing."""
 
     def send_ping(self) -> None:
         """Ask the client for a sign of life. Never raises."""
@@ -101,7 +103,7 @@ class Connections:
         """One round: drop who has been silent for too long, ping the others."""
         now = self._clock.monotonic()
         for connection in list(self._open):
-            if now - connection.heard_at >= self._silence_seconds:
+            if now - connection.heard_at >= self._silence_seconds and not connection.is_held:
                 connection.end(CloseCode.SERVICE_RESTART, "no sign of life")
             else:
                 connection.send_ping()

@@ -60,6 +60,7 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
     kind = "channel"
     holder: Holder
     heard_at = 0.0
+    is_held = False
 
     def initialize(self, services: SocketServices) -> None:
         """Take the collaborators."""
@@ -168,7 +169,16 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
         """A message is a sign of life too."""
         self.heard_at = self._services.clock.monotonic()
-        return None if self._is_ended else self.receive(message)
+        blocked = None if self._is_ended else self.receive(message)
+        return None if blocked is None else self._hold(blocked)
+
+    async def _hold(self, blocked: Awaitable[None]) -> None:
+        self.is_held = True
+        try:
+            await blocked
+        finally:
+            self.is_held = False
+            self.heard_at = self._services.clock.monotonic()
 
     def on_pong(self, data: bytes) -> None:
         """The client lives."""

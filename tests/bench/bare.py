@@ -39,7 +39,9 @@ class BareKernel:
         shell.connect(f"ipc://{run_folder}/{kernel_id}-{KERNEL_SOCKETS['shell']}")
         iopub.connect(f"ipc://{run_folder}/{kernel_id}-{KERNEL_SOCKETS['iopub']}")
         kernel = cls(shell, iopub, key)
-        await asyncio.wait_for(iopub.recv_multipart(), 5)  # iopub_welcome, or anything
+        # A subscription that another client has already made is not welcomed; it stands soon after all the same.
+        await asyncio.sleep(0.5)
+        await asyncio.wait_for(kernel.execute("0"), 5)
         return kernel
 
     async def execute(self, code: str) -> None:

@@ -86,10 +86,20 @@ class FakeAgent:
         self.peers: set[bytes] = set()
         self.is_silent = False
         self._context = zmq.asyncio.Context()
+        self._open()
+
+    def _open(self) -> None:
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.linger = 0
-        self._socket.bind(f"ipc://{folder}/agent.sock")
+        self._socket.bind(f"ipc://{self.folder}/agent.sock")
         self._task = asyncio.create_task(self._serve())
+
+    async def restart(self) -> None:
+        """Break all connections and listen anew, knowing the same kernels and no peers."""
+        self._task.cancel()
+        self._socket.close()
+        self.peers.clear()
+        self._open()
 
     async def _serve(self) -> None:
         while True:

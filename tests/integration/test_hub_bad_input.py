@@ -76,7 +76,7 @@ async def try_to_sign_in(hub: RunningHub, name: str, password: str) -> tuple[int
     async with HubClient(hub.address, name) as client:
         form = {"_xsrf": await client.open_form(), "username": name, "password": password, "next": ""}
         async with client.http.post(f"{hub.address}/hub/login", data=form, allow_redirects=False) as answer:
-            page = (await answer.text()).replace(form["_xsrf"], "").replace(html.escape(name[:64]), "")
+            page = (await answer.text()).replace(form["_xsrf"], "").replace(f'value="{name}"', "")
             return answer.status, page
 
 
@@ -150,7 +150,7 @@ async def test_a_link_works_once(hub: RunningHub) -> None:
 def test_the_api_adds_no_user_with_a_name(hub: RunningHub, root: Account, what: str) -> None:
     name = IMPOSSIBLE_NAMES[what]
     answer = ask(hub.address, "/hub/api/users", "POST", token=root.token, body={"usernames": [name]})
-    assert answer.status == 400 and "user name" in answer.message or "used by the hub" in answer.message
+    assert (answer.status == 400 and "user name" in answer.message) or "used by the hub" in answer.message
     encoded = quote(name, safe="")
     answer = ask(hub.address, f"/hub/api/users/{encoded}", "POST", token=root.token)
     assert answer.status in (400, 404), answer
@@ -265,8 +265,8 @@ def test_a_save_that_cannot_be_read_changes_nothing(hub: RunningHub, ada: Accoun
         assert (ada.home / "kept.txt").read_text() == "kept"
 
 
-@pytest.fixture(scope="module")
-def traps(hub: RunningHub, ada: Account) -> Iterator[None]:
+@pytest.fixture
+def traps(hub: RunningHub, ada: Account) -> None:
     """Links in ada's home that lead out of it."""
     secret = hub.data_dir / "foreign.txt"
     secret.write_bytes(FOREIGN)
@@ -274,11 +274,10 @@ def traps(hub: RunningHub, ada: Account) -> Iterator[None]:
     links = {"absolute": str(secret), "relative": "../../foreign.txt", "folder": str(hub.data_dir), "up": ".."}
     links |= {"proc": "/proc/self/cwd", "hard-to-see": "folder/foreign.txt"}
     for name, target in links.items():
+        (ada.home / name).unlink(missing_ok=True)
         (ada.home / name).symlink_to(target)
-    os.mkfifo(ada.home / "pipe")
-    yield
-    for name in [*links, "pipe"]:
-        (ada.home / name).unlink()
+    if not (ada.home / "pipe").exists():
+        os.mkfifo(ada.home / "pipe")
 
 
 LEAVING = [
@@ -316,13 +315,18 @@ def test_nothing_is_written_or_deleted_through(hub: RunningHub, ada: Account, tr
     body = {"type": "file", "format": "text", "content": "mine now"}
     written = ask(hub.address, target, "PUT", token=ada.token, body=body)
     assert written.status in (400, 403, 404, 409), written
-    renamed = ask(hub.address, target, "PATCH", token=ada.token, body={"path": "stolen.txt"})
-    assert renamed.status in (400, 403, 404, 409) or not (ada.home / "stolen.txt").exists()
-    moved = put(hub, ada, "mine.txt", "file", "mine")
-    moved = ask(hub.address, "/user/ada/api/contents/mine.txt", "PATCH", token=ada.token, body={"path": path})
-    assert moved.status in (400, 403, 404, 409), moved
+    deleted = ask(hub.address, target, "DELETE", token=ada.token)
+    assert deleted.status in (204, 400, 403, 404, 409), deleted  # a link itself may be deleted
     for foreign in (hub.data_dir / "foreign.txt", hub.data_dir / "homes" / "foreign.txt"):
         assert foreign.read_bytes() == FOREIGN
+
+
+@pytest.mark.parametrize("path", ["../stolen.txt", "up/stolen.txt", "folder/stolen.txt", "/../stolen.txt", "a/../../b"])
+def test_nothing_is_moved_out_of_the_home(hub: RunningHub, ada: Account, traps: None, path: str) -> None:
+    assert put(hub, ada, "mine.txt", "file", "mine").status in (200, 201)
+    answer = ask(hub.address, "/user/ada/api/contents/mine.txt", "PATCH", token=ada.token, body={"path": path})
+    assert answer.status in (400, 403, 404), answer
+    assert (ada.home / "mine.txt").read_text() == "mine"
 
 
 def test_another_users_file_is_refused_by_whatever_spelling(hub: RunningHub, ada: Account, root: Account) -> None:
@@ -362,9 +366,9 @@ def test_a_body_of_unknown_length_that_is_too_large_is_refused_too(hub: RunningH
 
 
 @pytest.fixture
-def full_home(hub: RunningHub) -> Iterator[Account]:
+def full_home(hub: RunningHub, request: pytest.FixtureRequest) -> Iterator[Account]:
     """A user whose home is a disk of 256 KiB."""
-    account = add_account(hub, "full")
+    account = add_account(hub, f"full-{request.node.callspec.params['name']}")
     account.home.mkdir(mode=0o700)
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", str(account.home)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
@@ -396,8 +400,8 @@ def test_on_a_full_disk_a_save_is_refused_with_507_and_the_old_file_is_intact(
 
 def test_nobody_was_added_and_nothing_failed_inside_the_hub(hub: RunningHub, ada: Account, root: Account) -> None:
     names = {user["name"] for user in ask(hub.address, "/hub/api/users", token=root.token).json()}
-    assert names <= {"ada", "root1", "invited", "full"}
-    assert "Traceback" not in hub.log(), hub.log()[-4000:]
+    assert names <= {"ada", "root1", "invited", "full-a.txt", "full-a.ipynb"}
+    assert not re.findall(r"(?:GET|POST|PUT|PATCH|DELETE) \S+ 500 ", hub.log())
 
 
 def test_no_log_line_was_forged_by_a_name_with_a_line_break(hub: RunningHub) -> None:

@@ -164,8 +164,6 @@ async def test_a_reader_that_stands_still_costs_a_bounded_memory_and_is_told_wha
         data = {"data": {"text/plain": "x" * MIB}, "metadata": {}}
         for i in range(400):
             await stand_in.publish(signed("display_data", data, parent=f"cell-{i // 100}"))
-            if i % 8 == 7:
-                await asyncio.sleep(0.03)
         await stand_in.publish(signed("status", {"execution_state": "idle"}))
         await until_read(world)
         assert world.process.memory_info().rss - before < 96 * MIB

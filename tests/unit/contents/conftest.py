@@ -38,6 +38,12 @@ class Homes:
     def uid_of(self, user: User) -> int:
         return 200_000 + user.number if IS_ROOT else os.geteuid()
 
+    def prepare_home(self, user: User) -> Path:
+        home = self.home(user.id)
+        home.mkdir(mode=0o700)
+        os.chown(home, self.uid_of(user), self.gid)
+        return home
+
 
 @dataclass
 class Place:

@@ -330,3 +330,13 @@ async def race(first: Path, second: Path, call: Callable[[], Awaitable[object]])
 def listing(model: Model) -> list[Model]:
     assert isinstance(model.content, list)
     return model.content
+
+
+async def test_the_first_use_of_somebodys_files_makes_the_home(place: Place) -> None:
+    newcomer = user(7)
+    home = place.homes.home(newcomer.id)
+    assert not home.exists()
+    model = await place.service.of(newcomer).get("")
+    assert model.type == "directory"
+    found = home.stat()
+    assert (found.st_uid, found.st_mode & 0o777) == (place.homes.uid_of(newcomer), 0o700)

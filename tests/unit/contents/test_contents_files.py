@@ -182,6 +182,7 @@ async def test_base64_is_decoded(place: Place, contents: Contents) -> None:
     [
         SaveRequest(type="file", format="base64", content=raw("not base64é")),
         SaveRequest(type="file", format="base64", content=raw("abc")),
+        SaveRequest(type="file", format="base64", content=raw("!!!!")),
         SaveRequest(type="file", format="json", content=raw("x")),
         SaveRequest(type="file", content=raw("x")),
         SaveRequest(type="file", format="text", content=raw({"a": 1})),

@@ -1,0 +1,90 @@
+"""The registry of open WebSockets."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from proxy.contract.activity import OpenConnection
+from proxy.contract.close_codes import CloseCode
+from proxy.io.connections import Connections, Holder
+from proxy.kit.clock import ManualClock
+
+
+class Line:
+    """A connection that writes down what is done to it."""
+
+    heard_at = 0.0
+    is_held = False
+
+    def __init__(self, principal: str = "p", kernel: str | None = "k", session: str | None = None) -> None:
+        self.holder = Holder(principal, "w", kernel, session)
+        self.pings = 0
+        self.ended: CloseCode | None = None
+        self.finishing = asyncio.Event()
+        self.finishing.set()
+
+    def send_ping(self) -> None:
+        self.pings += 1
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        self.ended = code
+
+    async def finish_sending(self) -> None:
+        await self.finishing.wait()
+
+
+def test_connections_are_counted_by_principal_and_kernel() -> None:
+    connections = Connections(ManualClock())
+    for line in (Line(), Line(), Line("q"), Line(kernel=None)):
+        connections.add(line)
+    assert sorted(connections.report(), key=str) == sorted(
+        [OpenConnection("p", "w", "k", 2), OpenConnection("q", "w", "k", 1), OpenConnection("p", "w", None, 1)], key=str
+    )
+
+
+def test_a_session_has_one_connection_per_kernel_and_principal() -> None:
+    connections = Connections(ManualClock())
+    lines = [Line(session="s"), Line("q", session="s"), Line(kernel="l", session="s"), Line(session="s")]
+    for line in lines:
+        connections.add(line)
+    assert [line.ended for line in lines] == [CloseCode.NORMAL, None, None, None]
+    connections.remove(lines[0])
+    newest = Line(session="s")
+    connections.add(newest)
+    assert lines[3].ended is CloseCode.NORMAL
+
+
+def test_revoked_principals_lose_all_their_connections() -> None:
+    connections = Connections(ManualClock())
+    lines = [Line(), Line(kernel=None), Line("q")]
+    for line in lines:
+        connections.add(line)
+    assert connections.end_principals(["p", "unknown"]) == 2
+    assert [line.ended for line in lines] == [CloseCode.SIGNED_OUT, CloseCode.SIGNED_OUT, None]
+
+
+def test_who_gives_no_sign_of_life_is_dropped() -> None:
+    clock = ManualClock()
+    connections = Connections(clock, silence_seconds=60)
+    silent, alive, held = Line(), Line(), Line()
+    held.is_held = True
+    for line in (silent, alive, held):
+        connections.add(line)
+    for _ in range(3):
+        clock.advance(timedelta(seconds=20))
+        alive.heard_at = clock.monotonic()
+        connections.ping_all()
+    assert (silent.ended, silent.pings) == (CloseCode.SERVICE_RESTART, 2)
+    assert (alive.ended, alive.pings) == (None, 3)
+    assert held.ended is None
+
+
+async def test_closing_waits_for_what_is_unsent_but_not_for_ever() -> None:
+    connections = Connections(ManualClock())
+    stuck, done = Line(), Line()
+    stuck.finishing.clear()
+    for line in (stuck, done):
+        connections.add(line)
+    await asyncio.wait_for(connections.close_all(0.05), 5)
+    assert (stuck.ended, done.ended) == (CloseCode.SERVICE_RESTART, CloseCode.SERVICE_RESTART)
