@@ -34,8 +34,8 @@ def settings() -> str:
     text = (
         "# Settings\n\nFrom weakest to strongest: the default, one TOML file (`--config FILE`, else `KERNELHUB_CONFIG`, else "
         "`kernelhub.toml` in the working folder), the environment, flags. In the environment a setting is `KERNELHUB_` and its name "
-        "in capitals, a section and its setting are joined by two underscores: `KERNELHUB_CULLING__KERNEL_IDLE=PT2H`. "
-        "Spans are seconds or ISO 8601 (`PT15M`). All mistakes are reported at once.\n"
+        "in capitals, a section and its setting are joined by two underscores: `KERNELHUB_CULLING__KERNEL_IDLE=2h`. "
+        "Spans are seconds, a number with `s`, `m`, `h`, `d` or `w` (`15m`), or ISO 8601 (`PT15M`). All mistakes are reported at once.\n"
     )
     for title, model in (("Top level", Settings), ("`[culling]`", Culling), ("`[profiles.NAME]`", Profile)):
         text += f"\n## {title}\n\n| setting | default | meaning |\n|---|---|---|\n"

@@ -7,13 +7,15 @@ this module by a test. All mistakes are reported at once, each with its path and
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -35,6 +37,26 @@ DEFAULT_HUB_PORT = 8081
 
 class ConfigError(Exception):
     """The configuration is wrong; the message lists every mistake, a line each."""
+
+
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)\Z", re.ASCII)
+_UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _read_span(value: object) -> object:
+    """A span of time as people write it, in a file or in the environment: ``90``, ``90s``, ``15m``, ``4h``, ``7d``.
+
+    ISO 8601 (``PT15M``) is left to pydantic.
+    """
+    if not isinstance(value, str) or value.startswith("P"):
+        return value
+    found = _SPAN.match(value.strip())
+    if found is None:
+        raise ValueError("a span of time is seconds, or a number with s, m, h, d or w: 90, 15m, 4h, 7d")
+    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+
+
+Span = Annotated[timedelta, BeforeValidator(_read_span), Field(ge=timedelta(0))]
 
 
 class _Section(BaseModel):
@@ -64,12 +86,12 @@ class Profile(_Section):
 class Culling(_Section):
     """When idle things end. An empty string or 0 means never."""
 
-    kernel_idle: timedelta | None = Field(timedelta(hours=4), description="Idle time after which a kernel is shut.")
-    workspace_empty: timedelta | None = Field(
+    kernel_idle: Span | None = Field(timedelta(hours=4), description="Idle time after which a kernel is shut.")
+    workspace_empty: Span | None = Field(
         timedelta(minutes=15), description="Time without kernels after which a container is stopped."
     )
     cull_connected: bool = Field(True, description="Whether an open but idle tab does not keep a kernel alive.")
-    interval: timedelta = Field(timedelta(seconds=15), description="How often the hub looks.")
+    interval: Span = Field(timedelta(seconds=15), ge=timedelta(seconds=0.1), description="How often the hub looks.")
 
     @field_validator("kernel_idle", "workspace_empty", mode="before")
     @classmethod
@@ -121,10 +143,10 @@ class Settings(BaseSettings):
         "sign-in",
         description="When a user's container starts: at sign-in, when JupyterLab opens, or with the first kernel.",
     )
-    start_timeout: timedelta = Field(timedelta(seconds=60), description="Longest time for a container to answer.")
+    start_timeout: Span = Field(timedelta(seconds=60), description="Longest time for a container to answer.")
     concurrent_starts: int = Field(4, ge=1, description="Containers that start at the same time; others wait in order.")
-    sign_in_idle: timedelta = Field(timedelta(hours=8), description="A sign-in unused for this long ends.")
-    sign_in_max: timedelta = Field(timedelta(days=7), description="A sign-in ends after this long in any case.")
+    sign_in_idle: Span = Field(timedelta(hours=8), description="A sign-in unused for this long ends.")
+    sign_in_max: Span = Field(timedelta(days=7), description="A sign-in ends after this long in any case.")
     max_upload_bytes: int = Field(512 * 1024**2, ge=1024**2, description="Largest body of one request.")
     base_uid: int = Field(200_000, ge=1000, description="First uid for users' containers, when the hub runs as root.")
     base_gid: int = Field(100, ge=1, description="gid for users' containers, when the hub runs as root.")

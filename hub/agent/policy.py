@@ -9,7 +9,8 @@ MOST_RESTARTS = 3
 WITHIN_SECONDS = 60.0
 MOST_FAILED_STARTS = 3
 
-QUIET_SECONDS = 3.0
+QUIET_SECONDS = 8.0
+"""Long enough for others who signed in at the same moment to have their first kernels first."""
 SPARE_MEMORY_BYTES = 160 * 1024 * 1024
 """Memory that must be free for a spare to be started: twice what one takes."""
 

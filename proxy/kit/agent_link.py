@@ -1,8 +1,8 @@
 """One ZeroMQ connection to one agent's socket, on an asyncio loop, without threads of its own.
 
 The descriptor that libzmq offers is edge-triggered: it says once that something changed. So each time it
-fires, and after each send, the socket is read until it has nothing more (a bounded number at a time, so that
-a flooding agent cannot hold the loop).
+fires, and after each send, the socket is read until it has nothing more: a bounded number of messages and
+bytes at a time, and bytes at a bounded rate, so that a flooding agent cannot hold the loop.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ from proxy.kit.zmq_context import shared_context
 
 READ_BATCH = 64
 """Messages read before other work of the loop gets its turn."""
+
+READ_BYTES = 256 * 1024
+"""Bytes read before the link rests, so that large messages cannot hold the loop either."""
+
+BYTES_PER_SECOND = 32 * 1024 * 1024
+"""The rest is as long as that what was read keeps to this rate: nobody's agent has more to say for long."""
 
 RECEIVE_QUEUE = 16
 """Messages that libzmq holds for us: with the largest size, the bound of what a flooding agent costs."""
@@ -47,6 +53,7 @@ class AgentLink:
         self._on_frame, self._on_sent, self._on_down = on_frame, on_sent, on_down
         self._outbox: deque[tuple[int, bytes]] = deque()
         self._loop = asyncio.get_running_loop()
+        self._resting: asyncio.TimerHandle | None = None
         self._closed = False
         self.established = False
         try:
@@ -88,6 +95,7 @@ class AgentLink:
         if self._closed:
             return
         self._closed = True
+        self._wake()
         for fd in self._fds:
             self._loop.remove_reader(fd)
         self._socket.disable_monitor()
@@ -104,19 +112,33 @@ class AgentLink:
                 break
             self._outbox.popleft()
             self._on_sent(tag)
-        if not self._closed and int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
+        if not self._closed and self._resting is None and int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
+        taken = 0
         for _ in range(READ_BATCH):
-            if self._closed:
-                return
+            if self._closed or self._resting is not None:
+                break
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 break
+            taken += sum(map(len, frames))
             self._on_frame(frames[0] if len(frames) == 1 else b"")
-        self._flush()
+            if taken >= READ_BYTES and not self._closed:
+                self._resting = self._loop.call_later(taken / BYTES_PER_SECOND, self._read_on)
+        if not self._closed:
+            self._flush()
+
+    def _read_on(self) -> None:
+        self._wake()
+        self._pump()
+
+    def _wake(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
 
     def _watch(self) -> None:
         """Learn from libzmq that the connection stands or has ended; read what came before its end."""
@@ -130,7 +152,7 @@ class AgentLink:
                 self.established = True
                 self._flush()
             elif event == zmq.EVENT_DISCONNECTED and self.established:
-                self._pump()
+                self._read_on()
                 if not self._closed:
                     self._on_down("the agent closed the connection")
                 return

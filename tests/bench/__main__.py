@@ -154,8 +154,9 @@ def lean_rows() -> list[Row]:
     try:
         hub.start()
         names = [f"idle{number}" for number in range(IDLE_USERS)]
-        add_users(hub, ["lean", "first", *names])
-        asyncio.run(sign_in_only(hub, ["first"]))
+        warm_up = [f"first{number}" for number in range(30)]
+        add_users(hub, ["lean", *warm_up, *names])
+        asyncio.run(sign_in_only(hub, warm_up))
         before = resident_mb(hub.child("hub"))
         asyncio.run(sign_in_only(hub, names))
         after = resident_mb(hub.child("hub"))

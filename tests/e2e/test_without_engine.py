@@ -25,7 +25,7 @@ def lonely_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]
 
 def test_the_terminal_says_so_in_one_paragraph(lonely_hub: RunningHub) -> None:
     said = [line for line in lonely_hub.log().splitlines() if line.startswith("WARNING: ")]
-    assert len(said) == 1 and "engine" in said[0]
+    assert len(said) == 1 and "Docker Engine" in said[0]
     assert lonely_hub.address.startswith("http://127.0.0.1:")
 
 

@@ -479,18 +479,20 @@ class KernelClient:
         return await self.answers(await self.send("execute_request", content), timeout)
 
     async def answers(self, msg_id: str, timeout: float = PATIENCE) -> list[dict[str, Any]]:
-        about: list[dict[str, Any]] = []
-        is_idle = is_replied = False
+        """All messages about a request, those seen already included, once its reply and the state idle have come."""
+        about = [m for m in self.seen if m["parent_header"].get("msg_id") == msg_id]
         async with asyncio.timeout(timeout):
-            while not (is_idle and is_replied):
+            while not _is_answered(about):
                 message = await self.receive(timeout)
-                if message["parent_header"].get("msg_id") != msg_id:
-                    continue
-                about.append(message)
-                kind = message["header"]["msg_type"]
-                is_replied = is_replied or kind.endswith("_reply")
-                is_idle = is_idle or (kind == "status" and message["content"]["execution_state"] == "idle")
+                if message["parent_header"].get("msg_id") == msg_id:
+                    about.append(message)
         return about
+
+
+def _is_answered(about: list[dict[str, Any]]) -> bool:
+    kinds = [m["header"]["msg_type"] for m in about]
+    states = [m["content"]["execution_state"] for m in about if m["header"]["msg_type"] == "status"]
+    return "idle" in states and any(kind.endswith("_reply") for kind in kinds)
 
 
 def text_of(messages: list[dict[str, Any]], name: str = "stdout") -> str:

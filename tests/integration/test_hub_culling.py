@@ -1,0 +1,144 @@
+"""Culling in a whole hub: idle kernels are shut, then the empty container is stopped, each with its reason in words."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TypeVar
+
+import pytest
+
+from hub.domain.audit import AuditEvent
+from tests.harness.accounts import Account, add_account, audit
+from tests.harness.client import HubClient, Message, text_of
+from tests.harness.plain_http import ask
+from tests.harness.running import RunningHub, running_hub
+
+T = TypeVar("T")
+KERNEL_IDLE = 2
+WORKSPACE_EMPTY = 1
+LIMITS = {
+    "KERNELHUB_CULLING__KERNEL_IDLE": str(KERNEL_IDLE),
+    "KERNELHUB_CULLING__WORKSPACE_EMPTY": str(WORKSPACE_EMPTY),
+    "KERNELHUB_CULLING__INTERVAL": "0.3",
+}
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[RunningHub]:
+    with running_hub("process", LIMITS) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def ada(hub: RunningHub) -> Account:
+    return add_account(hub, "ada")
+
+
+@pytest.fixture
+async def client(hub: RunningHub, ada: Account) -> AsyncIterator[HubClient]:
+    async with HubClient(hub.address, ada.name, ada.token) as client:
+        yield client
+
+
+async def eventually(ask: Callable[[], Awaitable[T]], seconds: float = 20.0) -> T:
+    """Ask until the answer is true, and give it."""
+    async with asyncio.timeout(seconds):
+        while not (answer := await ask()):
+            await asyncio.sleep(0.05)
+        return answer
+
+
+async def test_an_idle_kernel_is_shut_and_then_the_empty_workspace_stopped_with_reasons_in_words(
+    hub: RunningHub, client: HubClient, ada: Account
+) -> None:
+    session = await client.start_session("idle.ipynb")
+    kernel_id = session["kernel"]["id"]
+    async with client.kernel(kernel_id) as kernel:
+        await kernel.execute("1")
+    began = time.monotonic()
+
+    async def culled() -> list[AuditEvent]:
+        return await audit(hub, "kernel.culled", kernel_id)
+
+    (event,) = await eventually(culled)
+    assert time.monotonic() - began > KERNEL_IDLE - 0.5, "not before its time"
+    assert re.fullmatch(r"idle for \d+ s, the limit is 2 s", str(event.details["reason"])), event
+    assert event.actor == "hub" and event.details["user"] == ada.id
+    assert await client.request("GET", "api/kernels") == (200, [])
+    assert await client.request("GET", "api/sessions") == (200, [])
+
+    async def stopped() -> list[AuditEvent]:
+        return await audit(hub, "workspace.stopped")
+
+    event = (await eventually(stopped))[0]
+    assert re.fullmatch(r"empty for \d+ s, the limit is 1 s", str(event.details["reason"])), event
+
+
+async def test_a_running_cell_is_never_culled_however_long_it_runs(hub: RunningHub, client: HubClient) -> None:
+    kernel_id = (await client.start_session("busy.ipynb"))["kernel"]["id"]
+    async with client.kernel(kernel_id) as kernel:
+        code = "import time\nbegan = time.monotonic()\nwhile time.monotonic() - began < 5: time.sleep(0.1)\nprint('done')"
+        assert text_of(await kernel.execute(code)) == "done\n", "it ran for longer than any limit here"
+    assert not await audit(hub, "kernel.culled", kernel_id)
+
+
+async def test_the_api_says_in_words_what_will_end_when(hub: RunningHub, client: HubClient, ada: Account) -> None:
+    kernel_id = (await client.start_session("shown.ipynb"))["kernel"]["id"]
+    target = f"/hub/api/users/{ada.name}/culling"
+
+    async def decision(state: str) -> Message | None:
+        answer = await asyncio.to_thread(ask, hub.address, target, token=ada.token)
+        assert answer.status == 200, answer
+        found = answer.json()
+        assert found["decided_at"]
+        for one in found["decisions"]:
+            if one["kernel_id"] == kernel_id and state in one["reason"]:
+                result: Message = one
+                return result
+        return None
+
+    async with client.kernel(kernel_id) as kernel:
+        await kernel.execute("1")
+        idle = await eventually(lambda: decision("idle for"))
+        assert idle["action"] == "keep" and 0 < idle["due_in_seconds"] <= KERNEL_IDLE
+        cell = asyncio.create_task(kernel.execute("import time; time.sleep(30)"))
+        busy = await eventually(lambda: decision("a cell is running"))
+        assert busy["action"] == "keep" and busy["due_in_seconds"] is None
+        assert (await client.request("POST", f"api/kernels/{kernel_id}/interrupt"))[0] == 204
+        await cell
+
+
+async def test_what_will_end_when_is_told_to_the_user_and_to_administrators_only(hub: RunningHub, ada: Account) -> None:
+    root, bob = add_account(hub, "root1", admin=True), add_account(hub, "bob")
+    target = f"/hub/api/users/{ada.name}/culling"
+    assert (await asyncio.to_thread(ask, hub.address, target, token=root.token)).status == 200
+    assert (await asyncio.to_thread(ask, hub.address, target, token=bob.token)).status in (403, 404)
+    assert (await asyncio.to_thread(ask, hub.address, target)).status == 403
+
+
+async def test_an_open_terminal_keeps_the_workspace(hub: RunningHub, client: HubClient, ada: Account) -> None:
+    status, terminal = await client.request("POST", "api/terminals")
+    assert status == 200
+    before = len(await audit(hub, "workspace.stopped"))
+
+    async def decided() -> list[str]:
+        answer = await asyncio.to_thread(ask, hub.address, f"/hub/api/users/{ada.name}/culling", token=ada.token)
+        return [d["reason"] for d in answer.json()["decisions"] if d["reason"] == "it holds 1 terminal"]
+
+    await eventually(decided)
+    assert len(await audit(hub, "workspace.stopped")) == before
+    assert (await client.request("DELETE", f"api/terminals/{terminal['name']}"))[0] == 204
+
+    async def stopped() -> bool:
+        return len(await audit(hub, "workspace.stopped")) > before
+
+    await eventually(stopped)
+
+
+async def test_what_was_stopped_starts_again_when_it_is_needed(client: HubClient) -> None:
+    session = await client.start_session("again.ipynb")
+    async with client.kernel(session["kernel"]["id"]) as kernel:
+        assert text_of(await kernel.execute("print('here again')")) == "here again\n"
