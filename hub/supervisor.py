@@ -41,6 +41,8 @@ class Supervisor:
         self._hub_port = settings.hub_port or _free_port(settings.hub_host)
         self._stopping = asyncio.Event()
         self._status = 0
+        self._was_ready = False
+        """From then on a refusal to start is an accident that passes, such as an engine that is away."""
 
     async def run(self) -> int:
         """Serve until SIGINT or SIGTERM; gives the exit status."""
@@ -78,7 +80,7 @@ class Supervisor:
             except asyncio.CancelledError:
                 await self._end(child, name)
                 raise
-            if status == REFUSED_TO_START:
+            if status == REFUSED_TO_START and not self._was_ready:
                 self._status = REFUSED_TO_START
                 self._stopping.set()
                 await asyncio.Event().wait()
@@ -132,6 +134,7 @@ class Supervisor:
                 address = f"http://{_bracketed(_reachable(self._settings.host))}:{self._port}"
                 while not await is_ready(address):  # noqa: ASYNC110 - another process becomes ready
                     await asyncio.sleep(0.1)
+                self._was_ready = True
                 welcome = await ask_welcome(hub_url, token)
         except (TimeoutError, OSError) as error:
             click.echo(f"The hub was not ready within {READY_SECONDS:.0f} s: {error}", err=True)

@@ -26,6 +26,7 @@ from proxy.io.handler import Origin, RefusingHandler, heads_of
 from proxy.io.health import LiveHandler, ReadyHandler, metrics_application
 from proxy.io.hub_client import HubClient
 from proxy.io.kernel_channel import KernelHandler
+from proxy.io.relay import RelayHandler
 from proxy.io.routes import Routes
 from proxy.io.static import StaticFiles, StaticHandler
 from proxy.io.terminal import TerminalHandler
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 KERNEL_PATH = r"/user/[^/]+/api/kernels/[^/]+/channels"
 TERMINAL_PATH = r"/user/[^/]+/terminals/websocket/[^/]+"
+EVENTS_PATH = r"/user/[^/]+/api/events/subscribe"
 SMALL_BODY_BYTES = 64 * 1024
 HEADER_SECONDS = 75.0
 
@@ -85,6 +87,7 @@ class Proxy:
             [
                 URLSpec(KERNEL_PATH, KernelHandler, bridged),
                 URLSpec(TERMINAL_PATH, TerminalHandler, bridged),
+                URLSpec(EVENTS_PATH, RelayHandler, {**bridged, "hub": self.hub}),
                 URLSpec(r"/health/live", LiveHandler),
                 URLSpec(r"/health/ready", ReadyHandler, {"hub": self.hub}),
                 *static,
@@ -100,7 +103,7 @@ class Proxy:
             max_buffer_size=settings.limits.message_bytes + MIB,
             max_header_size=64 * 1024,
         )
-        self._metrics_server = HTTPServer(metrics_application(self.metrics))
+        self._metrics_server = HTTPServer(metrics_application(self.metrics, self.connections.count_all))
         self.port = settings.port
         self.metrics_port: int | None = None
 

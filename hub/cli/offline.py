@@ -15,6 +15,7 @@ from hub.config import Settings
 from hub.domain.users import User, normalise_username
 from hub.errors import NotFound
 from hub.spawn.folders import Folders
+from hub.spawn.process import ProcessSpawner
 from hub.spawn.select import select_spawner
 from hub.store import schema
 from hub.store.engine import Store
@@ -48,9 +49,11 @@ class Offline:
             return
         settings = self.settings
         selected = await select_spawner(settings, Folders(settings.data_dir, settings.base_uid, settings.base_gid))
+        processes = ProcessSpawner(selected.folders.without_uids(), start_seconds=0.0)
         try:
             for workspace in workspaces:
                 await selected.spawner.stop(workspace.id)
+                await processes.stop(workspace.id)  # `serve --spawner process` said so to the hub alone
         finally:
             await selected.spawner.close()
 

@@ -12,7 +12,7 @@ import click
 
 from hub.config import ConfigError, Settings, load_settings
 from hub.domain.users import InvalidUsername
-from hub.errors import HubError
+from hub.errors import HubError, Unavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,7 +38,9 @@ def with_settings(command: Callable[..., R]) -> Callable[..., R]:
         except (ConfigError, InvalidUsername) as error:
             raise click.ClickException(str(error)) from error
         except HubError as error:
-            cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
+            # What did not answer says why in its first line; the rest is SQL. A refusal is its own explanation.
+            why = str(error.__cause__).splitlines()[:1] if isinstance(error, Unavailable) and error.__cause__ else []
+            cause = f" ({why[0]})" if why else ""
             raise click.ClickException(error.message + cause) from error
 
     return wrapped

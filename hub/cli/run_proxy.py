@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import sys
 
 import click
 
@@ -12,6 +14,9 @@ from hub.internal_token import read_or_make_internal_token
 from proxy.cli import run
 from proxy.config import ProxySettings
 from proxy.kit.logs import configure_logs
+
+REFUSED_TO_START = 2
+"""The exit status that tells a supervisor that starting again would not help."""
 
 
 @click.command("proxy")
@@ -24,7 +29,14 @@ def command(settings: Settings, supervised: bool) -> None:
     if supervised:
         end_with_parent()
     configure_logs("proxy", settings.log_format)
-    asyncio.run(run(proxy_settings(settings)))
+    try:
+        asyncio.run(run(proxy_settings(settings)))
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+            raise
+        where = f"{settings.host}:{settings.port}"
+        print(f"kernelhub does not start: it cannot listen on {where}: {error.strerror}.", file=sys.stderr)
+        raise SystemExit(REFUSED_TO_START) from error
 
 
 def proxy_settings(settings: Settings) -> ProxySettings:

@@ -32,6 +32,9 @@ from proxy.kit.clock import Clock
 
 log = logging.getLogger(__name__)
 
+START_GRACE = timedelta(minutes=1)
+"""How long a kernel's start may take; a row that says `starting` for longer holds no container open."""
+
 
 def policy_of(settings: Settings) -> CullingPolicy:
     """The policy that the settings describe."""
@@ -145,11 +148,19 @@ class Culler:
                     await self._kernels.end(kernel, decision.reason, action="kernel.culled")
             case Action.REPORT_DEAD if decision.kernel_id is not None:
                 await self._report_dead(decision.workspace_id, decision.kernel_id, decision.reason)
-            case Action.STOP_WORKSPACE:
+            case Action.STOP_WORKSPACE if not await self._kernel_begins(decision.workspace_id):
                 log.info("workspace %s is culled: %s", decision.workspace_id, decision.reason)
                 await self._workspaces.stop(decision.workspace_id, decision.reason)
+                self._empty_since.pop(decision.workspace_id, None)
             case _:
                 pass
+
+    async def _kernel_begins(self, workspace_id: WorkspaceId) -> bool:
+        """Whether a kernel is being started that no snapshot shows yet: its row comes before its process."""
+        since = self._clock.now() - START_GRACE
+        async with self._store.reading() as unit:
+            kernels = await unit.kernels.list_in(workspace_id)
+        return any(kernel.state is KernelState.STARTING and kernel.started_at > since for kernel in kernels)
 
     async def _report_dead(self, workspace_id: WorkspaceId, kernel_id: KernelId, reason: str) -> None:
         """Record a dead kernel that no event told of: its agent reported it while the hub was away."""

@@ -20,6 +20,7 @@ import tornado.iostream
 import tornado.web
 
 from hub.auth.identity import Credential, Identity
+from hub.config import Settings
 from hub.domain.ids import new_id
 from hub.domain.users import InvalidUsername, normalise_username
 from hub.errors import BadRequest, Forbidden, HubError, NotSignedIn, TooLarge, TooManyRequests
@@ -121,8 +122,9 @@ class HubHandler(tornado.web.RequestHandler):
 
     # -- what subclasses may override -------------------------------------------------------------------
 
-    def body_limit(self) -> int:
-        """Most bytes of the request's body."""
+    @classmethod
+    def body_limit(cls, settings: Settings) -> int:
+        """Most bytes of the request's body; asked for before the first of them is read."""
         return 1024 * 1024
 
     def content_security_policy(self) -> str:
@@ -204,7 +206,7 @@ class HubHandler(tornado.web.RequestHandler):
             raise Forbidden("The hub is reached through its proxy, not directly.")
 
     def _check_body_size(self) -> None:
-        limit = self.body_limit()
+        limit = self.body_limit(self.services.settings)
         announced = self.request.headers.get("Content-Length", "0")
         received = self.request.body if isinstance(self.request.body, bytes) else b""
         if (announced.isdigit() and int(announced) > limit) or len(received) > limit:
@@ -355,3 +357,22 @@ class NothingHere(HubHandler):
 
     def check_meant(self) -> None:
         """Nothing is changed here."""
+
+
+@tornado.web.stream_request_body
+class BodyTooLarge(HubHandler):
+    """Takes the place of a handler whose `body_limit` the request's length exceeds; keeps nothing of the body."""
+
+    access = Access.PUBLIC
+
+    def initialize(self, limit: int) -> None:
+        """Take the limit that is exceeded."""
+        self._limit = limit
+
+    async def prepare(self) -> None:
+        """Refuse, whoever asks."""
+        self._begin()
+        raise TooLarge(f"The request's body is larger than {self._limit} bytes.")
+
+    def data_received(self, chunk: bytes) -> None:
+        """Drop it."""

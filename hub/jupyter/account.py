@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from hub.config import Settings
 from hub.errors import BadRequest
 from hub.http.access_log import printable
 from hub.http.handler import Access
@@ -116,7 +117,8 @@ class PolicyReportHandler(JupyterHandler):
 
     csrf_exempt: ClassVar[bool] = True
 
-    def body_limit(self) -> int:
+    @classmethod
+    def body_limit(cls, settings: Settings) -> int:
         """Reports are short."""
         return 64 * 1024
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
+from hub.config import Settings
 from hub.contents.models import Model, SaveRequest
 from hub.errors import BadRequest, NotFound
-from hub.jupyter.handler import JupyterHandler
+from hub.jupyter.handler import JupyterHandler, LargeBodyHandler
 
 _TYPES = frozenset({"directory", "file", "notebook"})
 
@@ -30,12 +31,13 @@ class _ContentsHandler(JupyterHandler):
         self.frontends.events.contents(self.user.id, action, path, source_path)
 
 
-class ContentsHandler(_ContentsHandler):
+class ContentsHandler(LargeBodyHandler, _ContentsHandler):
     """One file or folder."""
 
-    def body_limit(self) -> int:
+    @classmethod
+    def body_limit(cls, settings: Settings) -> int:
         """Uploads come as one JSON body, or as chunks of it."""
-        return self.services.settings.max_upload_bytes
+        return settings.max_upload_bytes
 
     async def get(self, _name: str, path: str) -> None:
         """The model of a file or folder, with or without content and hash."""

@@ -15,11 +15,12 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from hub.config import Settings
 from hub.contents.models import Model
 from hub.errors import BadRequest, HubError, NotFound, TooManyRequests
 from hub.jupyter.child import run_module
 from hub.jupyter.files import SANDBOX_POLICY, attachment, check_embeddable
-from hub.jupyter.handler import JupyterHandler
+from hub.jupyter.handler import JupyterHandler, LargeBodyHandler
 
 EXPORT_SECONDS = 60.0
 WAIT_SECONDS = 30.0
@@ -95,10 +96,11 @@ class ExportFileHandler(_ExportHandler):
         await self.write_export(export_format, bytes(model.content), model.name)
 
 
-class ExportBodyHandler(_ExportHandler):
+class ExportBodyHandler(LargeBodyHandler, _ExportHandler):
     """``nbconvert/<format>``: a notebook in the request's body."""
 
-    def body_limit(self) -> int:
+    @classmethod
+    def body_limit(cls, settings: Settings) -> int:
         """A notebook with its outputs."""
         return MAX_NOTEBOOK_BYTES
 

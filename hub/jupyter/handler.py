@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 from urllib.parse import quote
+
+import tornado.web
 
 from hub.contents.service import Contents
 from hub.domain.users import User
-from hub.errors import BadRequest, NotFound
+from hub.errors import BadRequest, NotFound, TooManyRequests
 from hub.http.handler import JSON_TYPE, UserHandler
+from hub.http.held_bytes import HeldBytes
 from hub.jupyter.frontends import FrontEnds
 
 MAX_QUERY_CHARS = 4096
+T = TypeVar("T")
 
 
 class JupyterHandler(UserHandler):
@@ -67,6 +71,69 @@ class JupyterHandler(UserHandler):
         self.set_status(status)
         self.clear_header("Content-Type")
         self.finish()
+
+
+@tornado.web.stream_request_body
+class LargeBodyHandler(JupyterHandler):
+    """Base of handlers that take large bodies.
+
+    Who sends one is known, and may, before its first byte is kept (the form token must be a header); and one
+    user's bodies together are bounded, as are everybody's (hub.http.held_bytes).
+    """
+
+    _count = 0
+    _refused = False
+
+    def initialize(self) -> None:
+        """Nothing is received yet."""
+        self._received = bytearray()
+
+    @property
+    def _held(self) -> HeldBytes:
+        held: HeldBytes = self.application.settings["held_bytes"]
+        return held
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep a piece, unless there is too much already."""
+        if self.found_identity is None:
+            return  # OPTIONS, which nobody has to be anybody for
+        most = self.body_limit(self.services.settings)
+        self._refused = self._refused or not self._held.take(self.user.id, len(chunk), most)
+        if self._refused:
+            self._let_go()
+        else:
+            self._count += len(chunk)
+            self._received += chunk
+
+    def body(self, shape: type[T]) -> T:
+        """See HubHandler. Raises TooManyRequests when the body was not kept."""
+        self._take_body()
+        return super().body(shape)
+
+    def json_body(self) -> dict[str, Any] | None:
+        """See JupyterHandler. Raises TooManyRequests when the body was not kept."""
+        self._take_body()
+        return super().json_body()
+
+    def on_finish(self) -> None:
+        """Hold nothing any more."""
+        self._let_go()
+
+    def on_connection_close(self) -> None:
+        """Hold nothing any more."""
+        super().on_connection_close()
+        self._let_go()
+
+    def _take_body(self) -> None:
+        if self._refused:
+            raise TooManyRequests("You are sending too much at once; try again when the rest has arrived.", 5)
+        self.request.body = cast(bytes, self._received)
+
+    def _let_go(self) -> None:
+        if self._count:
+            self._held.give_back(self.user.id, self._count)
+        self._count = 0
+        self._received = bytearray()
 
 
 class NoSuchApi(JupyterHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from hub.config import Settings
 from hub.errors import BadRequest, HubError
 from hub.jupyter.catalogue import DEFAULT_LOCALE
 from hub.jupyter.files import attachment
@@ -75,7 +76,8 @@ class LayoutsHandler(JupyterHandler):
 class LayoutHandler(JupyterHandler):
     """One layout."""
 
-    def body_limit(self) -> int:
+    @classmethod
+    def body_limit(cls, settings: Settings) -> int:
         """See hub.jupyter.layouts."""
         return MAX_LAYOUT_BYTES
 

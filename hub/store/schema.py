@@ -7,6 +7,7 @@ or changes nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -68,7 +69,13 @@ async def downgrade(url: str, revision: str) -> Version:
 
 
 async def current(url: str) -> Version:
-    """The version of the database. Raises StoreUnavailable when it does not answer."""
+    """The version of the database. Raises StoreUnavailable when it does not answer.
+
+    A SQLite file that is not there is an empty database, and is not made by being asked about.
+    """
+    parsed = make_url(url)
+    if is_sqlite(parsed) and parsed.database and not await asyncio.to_thread(Path(parsed.database).exists):
+        return Version(None, _head())
     async with connected(url) as connection, translated():
         return await connection.run_sync(_version)
 
@@ -156,10 +163,14 @@ def _config() -> Config:
 
 
 def _version(connection: Connection) -> Version:
+    return Version(MigrationContext.configure(connection).get_current_revision(), _head())
+
+
+def _head() -> str:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if head is None:
         raise RuntimeError("The package `migrations` holds no migration; the installation is incomplete.")
-    return Version(MigrationContext.configure(connection).get_current_revision(), head)
+    return head
 
 
 def _known_revisions() -> frozenset[str]:

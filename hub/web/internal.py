@@ -9,6 +9,7 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlsplit
 
 from hub.auth.identity import Credential, Identity
+from hub.config import Settings
 from hub.domain.ids import SignInId, TokenId
 from hub.errors import Forbidden, HubError, NotFound
 from hub.http.handler import Access, HubHandler
@@ -25,7 +26,8 @@ class InternalHandler(HubHandler):
     access = Access.PUBLIC
     csrf_exempt = True
 
-    def body_limit(self) -> int:
+    @classmethod
+    def body_limit(cls, settings: Settings) -> int:
         """A report of ten thousand connections fits."""
         return 8 * 1024 * 1024
 

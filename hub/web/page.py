@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from hub.auth.cookies import cookie_flags, form_cookie_name, form_token, read_cookie, sign_in_cookie_name
 from hub.auth.digests import new_secret
+from hub.config import Settings
 from hub.domain.users import User
 from hub.errors import HubError
 from hub.http.handler import Access, HubHandler
@@ -70,7 +71,8 @@ class PageHandler(HubHandler):
         if self.found_identity is not None:
             self.clear_cookie("_xsrf", path=lab_path(self.identity.user).removesuffix("lab"))
 
-    def body_limit(self) -> int:
+    @classmethod
+    def body_limit(cls, settings: Settings) -> int:
         """Forms are small."""
         return 64 * 1024
 

@@ -30,7 +30,8 @@ class Holder:
 class Connection(Protocol):
     """An open WebSocket."""
 
-    holder: Holder
+    holder: Holder | None
+    """None for what the hub itself serves, and looks after."""
     heard_at: float
     """Monotonic time of its last sign of life."""
     is_held: bool
@@ -44,6 +45,9 @@ class Connection(Protocol):
 
     async def finish_sending(self) -> None:
         """Return when what waited for the client is written."""
+
+    def count(self) -> None:
+        """Add what passed since the last time to the metrics."""
 
 
 class Connections:
@@ -68,7 +72,7 @@ class Connections:
         holder = connection.holder
         connection.heard_at = self._clock.monotonic()
         self._open.add(connection)
-        if holder.session:
+        if holder is not None and holder.session:
             stale = self._by_session.get(holder)
             self._by_session[holder] = connection
             if stale is not None:
@@ -77,18 +81,25 @@ class Connections:
     def remove(self, connection: Connection) -> None:
         """Forget a connection. Harmless when it is not registered."""
         self._open.discard(connection)
-        if self._by_session.get(connection.holder) is connection:
-            del self._by_session[connection.holder]
+        holder = connection.holder
+        if holder is not None and self._by_session.get(holder) is connection:
+            del self._by_session[holder]
 
     def report(self) -> list[OpenConnection]:
         """How many connections each principal holds to each kernel or workspace's terminals."""
-        counts = Counter((c.holder.principal, c.holder.workspace_id, c.holder.kernel_id) for c in self._open)
+        holders = [c.holder for c in self._open if c.holder is not None]
+        counts = Counter((h.principal, h.workspace_id, h.kernel_id) for h in holders)
         return [OpenConnection(*key, count) for key, count in counts.items()]
+
+    def count_all(self) -> None:
+        """Bring the metrics up to date."""
+        for connection in self._open:
+            connection.count()
 
     def end_principals(self, revoked: Iterable[str]) -> int:
         """Close the connections of principals whose sign-in or token no longer holds; return how many."""
         gone = set(revoked)
-        ended = [c for c in self._open if c.holder.principal in gone]
+        ended = [c for c in self._open if c.holder is not None and c.holder.principal in gone]
         for connection in ended:
             connection.end(CloseCode.SIGNED_OUT, "signed out")
         return len(ended)

@@ -94,12 +94,13 @@ class ForwardHandler(PlainHandler):
         self._hub, self._origin, self._tasks, self._metrics = hub, origin, tasks, metrics
         self._max_body = max_body
         self._body = BodyChannel()
-        self._unwanted_bytes = 0
+        self._taken_bytes = self._unwanted_bytes = 0
+        self._is_too_large = False
 
     def prepare(self) -> None:
         """Begin the exchange as soon as the head of the request is there."""
         self._began = asyncio.get_running_loop().time()
-        self._connection().set_max_body_size(self._max_body or UNLIMITED)
+        self._connection().set_max_body_size(UNLIMITED)  # tornado's own limit answers a bare 400
         address, scheme = self._origin.of(self.request)
         head = heads_of(self.request)
         if self.request.headers.get("Upgrade", "").lower() == "websocket":
@@ -110,7 +111,8 @@ class ForwardHandler(PlainHandler):
         length = head.all("content-length")
         has_body = bool(head.all("transfer-encoding")) or (bool(length) and int(length[0]) > 0)
         if self._max_body is not None and length and int(length[0]) > self._max_body:
-            self.refuse(Refused(413, "http.too_large", "The request's body is too large."))
+            self._is_too_large = True
+            self._body.abandon()
             return
         target = encode_target(head.target)
         self._exchange = self._tasks.start(
@@ -120,6 +122,11 @@ class ForwardHandler(PlainHandler):
 
     async def data_received(self, chunk: bytes) -> None:
         """Pass a piece of the body on; the client is read no further until it is taken."""
+        self._taken_bytes += len(chunk)
+        if self._max_body is not None and self._taken_bytes > self._max_body and self._exchange is not None:
+            self._is_too_large = True
+            self._exchange.cancel()
+            self._body.abandon()
         if not self._body.is_abandoned:
             await self._body.put(chunk)
             return
@@ -129,7 +136,9 @@ class ForwardHandler(PlainHandler):
 
     async def _answer(self) -> None:
         """The body is there, or not wanted: wait for the answer and relay it."""
-        assert self._exchange is not None  # noqa: S101  prepare made it
+        if self._is_too_large or self._exchange is None:
+            self.refuse(Refused(413, "http.too_large", "The request's body is too large."))
+            return
         await self._body.put(None)
         try:
             async with asyncio.timeout(HEAD_SECONDS):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from tornado.web import Application, RequestHandler
 
@@ -22,7 +24,7 @@ class LiveHandler(PlainHandler):
 
 
 class ReadyHandler(PlainHandler):
-    """``/health/ready``: the hub answers too; 503 otherwise."""
+    """``/health/ready``: the hub is ready too; 503 otherwise."""
 
     def initialize(self, hub: HubClient) -> None:
         """Take the collaborators."""
@@ -30,12 +32,12 @@ class ReadyHandler(PlainHandler):
 
     async def get(self) -> None:
         """Ask the hub."""
-        is_ready = await self._hub.is_live()
+        is_ready = await self._hub.is_ready()
         self.set_header("Cache-Control", "no-store")
         if not is_ready:
             self.set_status(503)
             self.set_header("Retry-After", "2")
-        await self.finish({"status": "ready" if is_ready else "the hub does not answer"})
+        await self.finish({"status": "ready" if is_ready else "the hub is not ready"})
 
     head = get
 
@@ -43,16 +45,17 @@ class ReadyHandler(PlainHandler):
 class MetricsHandler(RequestHandler):
     """``/metrics``, on the loopback listener only."""
 
-    def initialize(self, metrics: Metrics) -> None:
-        """Take the collaborators."""
-        self._metrics = metrics
+    def initialize(self, metrics: Metrics, refresh: Callable[[], None]) -> None:
+        """Take the collaborators; `refresh` brings the metrics up to date."""
+        self._metrics, self._refresh = metrics, refresh
 
     def get(self) -> None:
         """Everything counted, in Prometheus' text format."""
+        self._refresh()
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.finish(generate_latest(self._metrics.registry))
 
 
-def metrics_application(metrics: Metrics) -> Application:
+def metrics_application(metrics: Metrics, refresh: Callable[[], None]) -> Application:
     """The application of the loopback listener."""
-    return Application([(r"/metrics", MetricsHandler, {"metrics": metrics})])
+    return Application([(r"/metrics", MetricsHandler, {"metrics": metrics, "refresh": refresh})])

@@ -5,6 +5,8 @@ Resource handling: `HubClient` owns its aiohttp session until `close`.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import aiohttp
@@ -12,10 +14,11 @@ import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.errors import HubAway
+from proxy.errors import HubAway, Refused
 
 INTERNAL_HEADER = "X-Kernelhub-Internal"
 CONNECT_SECONDS = 5.0
+WEBSOCKET_SECONDS = 10.0
 BODY_IDLE_SECONDS = 3600.0
 """A response may be silent for so long between two pieces (server-sent events)."""
 ANSWER_BYTES = 8 * 1024 * 1024
@@ -85,11 +88,35 @@ class HubClient:
         except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError) as error:
             raise HubAway(f"the hub did not answer {path}: {error}") from error
 
-    async def is_live(self, deadline_seconds: float = 2.0) -> bool:
-        """Whether the hub says that it lives."""
+    async def open_websocket(
+        self, target: str, headers: CIMultiDict[str], protocols: Sequence[str], message_bytes: int
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Open a WebSocket to the hub. The caller closes it.
+
+        Raises Refused with the status of the hub's refusal, HubAway when there is no answer.
+        """
+        headers[INTERNAL_HEADER] = self._token
+        url = URL(self._base_url + target, encoded=True)
+        try:
+            async with asyncio.timeout(WEBSOCKET_SECONDS):
+                return await self._opened().ws_connect(
+                    url,
+                    headers=headers,
+                    protocols=protocols,
+                    max_msg_size=message_bytes,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            status = error.status if 400 <= error.status <= 599 else 502
+            raise Refused(status, "hub.refused", "The hub refused this WebSocket.") from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise HubAway(f"the hub did not answer: {error}") from error
+
+    async def is_ready(self, deadline_seconds: float = 3.0) -> bool:
+        """Whether the hub says that it is ready: it answers, and so does its database."""
         timeout = aiohttp.ClientTimeout(total=deadline_seconds)
         try:
-            async with self._opened().get(self._base_url + "/health/live", timeout=timeout) as response:
+            async with self._opened().get(self._base_url + "/health/ready", timeout=timeout) as response:
                 return response.status == 200
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False

@@ -86,14 +86,14 @@ class KernelHandler(ChannelHandler):
         self._queue = ClientQueue(mint, limits)
         self._writer = ClientWriter(self.protocol13().stream, framing, self._queue, self.is_writable, self._on_overflow)
         self._bridge = Bridge(framing, mint, limits)
-        self._counted_bytes = self._counted_messages = 0
+        self._up_messages = self._up_bytes = 0
+        self._counted: tuple[int, ...] = (0,) * 7
         self._see(self._seen or self._key.kernel)
 
     def receive(self, message: str | bytes) -> Awaitable[None] | None:
         """See `ChannelHandler.receive`."""
-        metrics = self._services.metrics
-        metrics.messages.labels("up").inc()
-        metrics.bytes.labels("up").inc(len(message))
+        self._up_messages += 1
+        self._up_bytes += len(message)
         return self._feed(ClientSent(message))
 
     async def flush_out(self) -> None:
@@ -107,7 +107,31 @@ class KernelHandler(ChannelHandler):
         self._close_sockets()
         if self._opening is not None:
             self._opening.cancel()
-        self._count()
+
+    def count(self) -> None:
+        """See `Connection.count`."""
+        metrics, writer, dropped = self._services.metrics, self._writer, self._queue.dropped
+        now = (
+            self._up_messages,
+            self._up_bytes,
+            writer.messages,
+            writer.bytes,
+            dropped.messages,
+            dropped.dropped_bytes,
+            self._bridge.rejected + writer.unframed,
+        )
+        counters = (
+            metrics.messages.labels("up"),
+            metrics.bytes.labels("up"),
+            metrics.messages.labels("down"),
+            metrics.bytes.labels("down"),
+            metrics.dropped,
+            metrics.dropped_bytes,
+            metrics.rejected,
+        )
+        for counter, value, before in zip(counters, now, self._counted, strict=True):
+            counter.inc(value - before)
+        self._counted = now
 
     # ---- events
 
@@ -216,14 +240,6 @@ class KernelHandler(ChannelHandler):
         if self._sockets is not None:
             self._sockets.close()
             self._sockets = None
-
-    def _count(self) -> None:
-        metrics, writer, dropped = self._services.metrics, self._writer, self._queue.dropped
-        metrics.messages.labels("down").inc(writer.messages)
-        metrics.bytes.labels("down").inc(writer.bytes)
-        metrics.dropped.inc(dropped.messages)
-        metrics.dropped_bytes.inc(dropped.dropped_bytes)
-        metrics.rejected.inc(self._bridge.rejected + writer.unframed)
 
 
 def _identity() -> bytes:

@@ -58,7 +58,7 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
     """Base of the kernel's and the terminal's WebSocket. Satisfies `connections.Connection`."""
 
     kind = "channel"
-    holder: Holder
+    holder: Holder | None = None
     heard_at = 0.0
     is_held = False
 
@@ -67,9 +67,13 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
         self._services = services
         self._resources = AsyncExitStack()
         self._is_open = False
-        self._is_ended = False
+        self._has_begun = self._is_ended = False
 
     # ---- for subclasses
+
+    async def reach(self) -> None:
+        """Ask the hub for a route and follow it. Raises like `attach`."""
+        self.holder = await self.attach(await self._services.routes.ask(self._question()))
 
     async def attach(self, route: KernelRoute | TerminalRoute) -> Holder:
         """Reach what the route leads to. Raises Refused, AgentRefused or AgentSilent; enters `_resources`."""
@@ -87,7 +91,7 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
         """Return when what waited for the client is written."""
 
     def release(self) -> None:
-        """Let go of everything that is not in `_resources`. Called once, at the end."""
+        """Let go of everything that is not in `_resources`. Called once, at the end of what has begun."""
 
     # ---- before the upgrade
 
@@ -98,7 +102,7 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
             self._check_upgrade()
             if services.is_closing:
                 raise Refused(503, "proxy.closing", "This proxy is restarting; try again.")
-            self.holder = await self.attach(await services.routes.ask(self._question()))
+            await self.reach()
             if self._is_ended:  # the client left meanwhile, and what it had then was released then
                 raise Refused(503, "websocket.left", "The client left.")
         except Refused as refused:
@@ -164,6 +168,7 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
         if services.is_closing:
             self.end(CloseCode.SERVICE_RESTART, "the proxy restarts")
         else:
+            self._has_begun = True
             self.begin()
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
@@ -223,6 +228,9 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
         """See `Connection.finish_sending`."""
         await self.flush_out()
 
+    def count(self) -> None:
+        """See `Connection.count`. By default nothing is counted."""
+
     # ---- inner
 
     def is_writable(self) -> bool:
@@ -238,7 +246,9 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
             self._is_open = False
             self._services.connections.remove(self)
             self._services.metrics.connections.labels(self.kind).dec()
-            self.release()
+            if self._has_begun:
+                self.count()
+                self.release()
         self._is_ended = True
         resources, self._resources = self._resources, AsyncExitStack()
         if not self._services.tasks.is_closed:

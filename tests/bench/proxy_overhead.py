@@ -80,6 +80,18 @@ async def through_proxy(client: KernelClient) -> float:
     return time.perf_counter() - began
 
 
+async def quiet(*clients: KernelClient) -> None:
+    """Read and throw away until nothing comes for 10 ms."""
+    for client in clients:
+        try:
+            while True:
+                async with asyncio.timeout(0.01):
+                    await client.socket.recv()
+        except TimeoutError:
+            pass
+        client.seen.clear()
+
+
 def proxy_process(settings: ProxySettings) -> None:
     """Body of the proxy's process."""
     asyncio.run(run_proxy(settings))
@@ -172,13 +184,14 @@ async def main(rounds: int, requests: int) -> None:
                 for client in (v1, legacy):
                     for _ in range(20):
                         await through_proxy(client)
-                for _ in range(rounds):
-                    # A pause, so that what the other clients were told of the last round is behind us.
-                    await asyncio.sleep(0.2)
-                    bare_times += await asyncio.to_thread(lambda: [bare.round_trip() for _ in range(requests)])
+                for _ in range(rounds * requests):
+                    # One after the other, so that all three meet the same disturbances; each begins when both
+                    # clients have read what they were told about the others' requests.
+                    bare_times.append(await asyncio.to_thread(bare.round_trip))
                     for is_v1, client in ((True, v1), (False, legacy)):
-                        await asyncio.sleep(0.2)
-                        times[is_v1] += [await through_proxy(client) for _ in range(requests)]
+                        await quiet(v1, legacy)
+                        times[is_v1].append(await through_proxy(client))
+                    await quiet(v1, legacy)
             base = statistics.median(bare_times)
             for name, values in (
                 ("bare sockets", bare_times),

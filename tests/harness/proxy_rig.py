@@ -28,6 +28,7 @@ import zmq.asyncio
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, stream_request_body
+from tornado.websocket import WebSocketHandler
 
 from proxy.app import Proxy
 from proxy.config import ProxySettings
@@ -196,6 +197,7 @@ class FakeHub:
     requests: list[tuple[str, str, list[tuple[str, str]]]] = field(default_factory=list)
     uploaded: int = 0
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    streams: list[Any] = field(default_factory=list)
     port: int = 0
     _server: HTTPServer | None = None
 
@@ -203,7 +205,8 @@ class FakeHub:
         application = Application(
             [
                 (r"/internal/(route|activity)", InternalHandler, {"hub": self}),
-                (r"/health/live", HealthHandler),
+                (r"/health/(?:live|ready)", HealthHandler),
+                (r"/user/alice/api/events/subscribe", EventsHandler, {"hub": self}),
                 (r"/upload.*", UploadHandler, {"hub": self}),
                 (r"/.*", EchoHandler, {"hub": self}),
             ]
@@ -216,6 +219,8 @@ class FakeHub:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.stop()
+            for stream in self.streams:
+                stream.close()
             await self._server.close_all_connections()
 
 
@@ -233,6 +238,30 @@ class InternalHandler(RequestHandler):
         self.hub.questions.append(question)
         refusal = {"kind": "refused", "status": 403, "code": "forbidden", "message": "Forbidden"}
         self.finish(self.hub.routes.get(question["path"], refusal))
+
+
+class EventsHandler(WebSocketHandler):
+    """A WebSocket of the hub itself: mirrors what it gets."""
+
+    def initialize(self, hub: FakeHub) -> None:
+        self.hub = hub
+
+    def prepare(self) -> None:
+        self.hub.requests.append(
+            (self.request.method or "", self.request.uri or "", list(self.request.headers.get_all()))
+        )
+        if self.request.headers.get("Cookie") != "good":
+            self.set_status(403)
+            self.finish()
+
+    def open(self) -> None:
+        self.hub.streams.append(self.ws_connection.stream)  # type: ignore[union-attr]
+
+    def on_message(self, message: str | bytes) -> None:
+        if message == "leave":
+            self.close(4401, "signed out")
+        else:
+            self.write_message(message, binary=isinstance(message, bytes))
 
 
 class HealthHandler(RequestHandler):

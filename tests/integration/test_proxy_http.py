@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+import websockets
 
 from tests.harness.proxy_rig import TOKEN, Rig, eventually, run_rig
 
@@ -196,6 +197,21 @@ async def test_an_upload_that_the_hub_refuses_is_answered_with_the_hubs_reason(
         assert (answer.status, await answer.text()) == (413, "too large")
 
 
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
+async def test_a_body_over_the_limit_is_413_and_no_more_of_it_is_sent_on(is_chunked: bool) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b"x" * (MIB // 8)
+
+    async with run_rig(max_body=MIB) as rig, aiohttp.ClientSession() as http:
+        headers = {} if is_chunked else {"Content-Length": str(5 * MIB)}
+        async with http.put(f"{rig.url}/upload", data=pieces(), headers=headers) as answer:
+            assert answer.status == 413
+        assert rig.hub.uploaded <= MIB
+        async with http.put(f"{rig.url}/upload", data=b"x" * MIB) as answer:
+            assert int(await answer.text()) == MIB
+
+
 async def test_a_client_that_leaves_in_an_upload_ends_the_hubs_request(rig: Rig) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", rig.proxy.port)
     writer.write(b"PUT /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 70000)
@@ -338,10 +354,51 @@ async def test_a_body_for_a_file_is_not_taken_into_memory(rig: Rig) -> None:
 
 async def test_other_websockets_are_not_found(rig: Rig) -> None:
     request = (
-        b"GET /user/alice/api/events/subscribe HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"GET /user/alice/api/other HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
     assert status(await raw(rig, request)) == 404
+
+
+async def test_the_hubs_own_websocket_is_relayed(rig: Rig) -> None:
+    address = f"ws://{rig.address}/user/alice/api/events/subscribe?x=%2F"
+    headers = {"Cookie": "good", "X-Forwarded-For": "6.6.6.6"}
+    async with websockets.connect(address, additional_headers=headers, origin=rig.url) as socket:
+        await socket.send("text")
+        assert await socket.recv() == "text"
+        await socket.send(b"\0bytes")
+        assert await socket.recv() == b"\0bytes"
+        _, uri, fields = rig.hub.requests[-1]
+        got = {name.lower(): value for name, value in fields}
+        assert uri == "/user/alice/api/events/subscribe?x=%2F"
+        assert (got["origin"], got["host"], got["x-forwarded-for"]) == (rig.url, rig.address, "127.0.0.1")
+        await socket.send("leave")
+        await asyncio.wait_for(socket.wait_closed(), 5)
+        assert socket.close_code == 4401
+    assert not rig.hub.reports or not rig.hub.reports[-1]["connections"]
+
+
+async def test_the_hubs_refusal_of_its_own_websocket_is_passed_on(rig: Rig) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await websockets.connect(f"ws://{rig.address}/user/alice/api/events/subscribe")
+    assert refused.value.response.status_code == 403
+    await rig.hub.stop()
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await websockets.connect(f"ws://{rig.address}/user/alice/api/events/subscribe")
+    assert refused.value.response.status_code == 503
+
+
+async def test_a_relayed_websocket_is_closed_with_1012_when_hub_or_proxy_restart(rig: Rig) -> None:
+    address = f"ws://{rig.address}/user/alice/api/events/subscribe"
+    for end in (rig.hub.stop, rig.proxy.close):
+        async with websockets.connect(address, additional_headers={"Cookie": "good"}) as socket:
+            await socket.send("x")
+            await socket.recv()
+            await end()
+            await asyncio.wait_for(socket.wait_closed(), 5)
+            assert socket.close_code == 1012
+        if end == rig.hub.stop:
+            await rig.hub.start()
 
 
 # ---- files

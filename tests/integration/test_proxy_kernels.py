@@ -202,6 +202,16 @@ async def test_a_proxy_that_ends_closes_with_1012_after_writing_out_what_it_has(
         await closing
 
 
+async def test_messages_are_counted_while_connections_are_open(rig: Rig, kernel: FakeKernel) -> None:
+    async with rig.connect(kernel) as client:
+        await client.execute("1")
+        rig.proxy.connections.count_all()
+        sample = rig.proxy.metrics.registry.get_sample_value
+        assert sample("kernelhub_proxy_messages_total", {"direction": "up"}) == 1
+        assert sample("kernelhub_proxy_messages_total", {"direction": "down"}) == len(client.seen)
+        assert sample("kernelhub_proxy_connections", {"kind": "kernel"}) == 1
+
+
 async def test_nonsense_from_a_client_closes_its_connection_only(rig: Rig, kernel: FakeKernel) -> None:
     async with rig.connect(kernel) as good, rig.connect(kernel) as bad:
         await bad.socket.send(b"\xff" * 40)

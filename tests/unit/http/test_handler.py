@@ -17,6 +17,7 @@ from tornado.routing import URLSpec
 from tornado.testing import bind_unused_port
 
 from hub.auth.identity import Credential, Identity
+from hub.config import Settings
 from hub.domain.ids import PrincipalId, UserId
 from hub.domain.users import Role, User
 from hub.errors import NotSignedIn, StoreUnavailable, TooManyRequests
@@ -71,7 +72,8 @@ class SignedIn(HubHandler):
         wanted = self.body(Wanted)
         self.write_json({"number": wanted.number, "word": wanted.word})
 
-    def body_limit(self) -> int:
+    @classmethod
+    def body_limit(cls, settings: Settings) -> int:
         return 100
 
 

@@ -30,6 +30,9 @@ class Line:
     def end(self, code: CloseCode, reason: str) -> None:
         self.ended = code
 
+    def count(self) -> None:
+        pass
+
     async def finish_sending(self) -> None:
         await self.finishing.wait()
 
