@@ -33,6 +33,8 @@ from pydantic_settings import (
 GIB = 1024**3
 DEFAULT_HUB_PORT = 8081
 """Where a hub listens that `serve` did not give a free port."""
+DEFAULT_METRICS_PORT = 8082
+"""Where a proxy answers ``/metrics`` that `serve` did not give a free port."""
 
 
 class ConfigError(Exception):
@@ -126,7 +128,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=65535,
-        description="Port on loopback for the proxy's /metrics; 0: none. The hub's are on `hub_port`.",
+        description="Port on loopback for the proxy's /metrics; 0: `serve` takes a free one.",
     )
     spawner: Literal["auto", "docker", "process"] = Field(
         "auto",

@@ -39,6 +39,7 @@ class Supervisor:
         self._stop_workspaces = stop_workspaces
         self._port = settings.port or _free_port(settings.host)
         self._hub_port = settings.hub_port or _free_port(settings.hub_host)
+        self._metrics_port = settings.metrics_port or _free_port("127.0.0.1")
         self._stopping = asyncio.Event()
         self._status = 0
         self._was_ready = False
@@ -121,6 +122,7 @@ class Supervisor:
             "KERNELHUB_HOST": settings.host,
             "KERNELHUB_PORT": str(self._port),
             "KERNELHUB_HUB_PORT": str(self._hub_port),
+            "KERNELHUB_METRICS_PORT": str(self._metrics_port),
             "KERNELHUB_SPAWNER": settings.spawner,
             **({"KERNELHUB_CONFIG": str(settings.config_file)} if settings.config_file else {}),
         }

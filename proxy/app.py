@@ -120,7 +120,8 @@ class Proxy:
         self._tasks.start(self._activity.report_for_ever(), "activity")
         self._server.add_sockets(sockets)
         self.port = sockets[0].getsockname()[1]
-        log.info("the proxy listens on %s:%s", settings.host, self.port)
+        metrics = f", metrics on 127.0.0.1:{self.metrics_port}" if self.metrics_port else ""
+        log.info("the proxy listens on %s:%s%s", settings.host, self.port, metrics)
 
     async def close(self) -> None:
         """Refuse new connections, write out what waits, close WebSockets with 1012, end; all within seconds.

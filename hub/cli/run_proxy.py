@@ -10,6 +10,7 @@ import click
 
 from hub.cli.options import Settings, with_settings
 from hub.cli.parent import end_with_parent
+from hub.config import DEFAULT_METRICS_PORT
 from hub.internal_token import read_or_make_internal_token
 from proxy.cli import run
 from proxy.config import ProxySettings
@@ -49,5 +50,6 @@ def proxy_settings(settings: Settings) -> ProxySettings:
         cache_dir=settings.data_dir / "cache",
         trusted_proxies=tuple(settings.trusted_proxies),
         public_url=settings.public_url,
-        metrics_port=settings.metrics_port or None,
+        metrics_port=settings.metrics_port or DEFAULT_METRICS_PORT,
+        max_body=settings.max_upload_bytes,
     )

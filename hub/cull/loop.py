@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hub.config import Settings
@@ -28,9 +29,12 @@ from hub.workspaces.agents import Agents
 from hub.workspaces.connections import Connections
 from hub.workspaces.kernels import Kernels
 from hub.workspaces.service import Workspaces
+from proxy.contract.agent import TerminalInfo
 from proxy.kit.clock import Clock
 
 log = logging.getLogger(__name__)
+
+ACTIVITY_GRAIN = timedelta(minutes=1)
 
 START_GRACE = timedelta(minutes=1)
 """How long a kernel's start may take; a row that says `starting` for longer holds no container open."""
@@ -40,6 +44,14 @@ def policy_of(settings: Settings) -> CullingPolicy:
     """The policy that the settings describe."""
     culling = settings.culling
     return CullingPolicy(culling.kernel_idle, culling.workspace_empty, culling.cull_connected)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A snapshot, and how long ago anything last happened in the workspace; None: nothing ever did."""
+
+    snapshot: WorkspaceSnapshot
+    idle_for: timedelta | None
 
 
 class Culler:
@@ -82,8 +94,10 @@ class Culler:
     async def run_once(self) -> list[Decision]:
         """One round: look, decide, act. Gives all decisions, those that keep things included."""
         running = await self._workspaces.list_running()
-        seen = await asyncio.gather(*(self._snapshot(workspace) for workspace in running))
-        snapshots = [snapshot for snapshot in seen if snapshot is not None]
+        seen = await asyncio.gather(*(self._look(workspace) for workspace in running))
+        views = [(workspace, view) for workspace, view in zip(running, seen, strict=True) if view is not None]
+        await self._note_activity(views)
+        snapshots = [view.snapshot for _, view in views]
         decisions = decide(self._policy, snapshots)
         self._remember(running, decisions)
         for decision in decisions:
@@ -97,7 +111,8 @@ class Culler:
         """When the last round was, and what it decided about these workspaces and their kernels."""
         return self._decided_at, [d for w in workspace_ids for d in self._decisions.get(w, [])]
 
-    async def _snapshot(self, workspace: Workspace) -> WorkspaceSnapshot | None:
+    async def _look(self, workspace: Workspace) -> _View | None:
+        """What there is to see of a workspace; None when its agent does not answer."""
         try:
             live = await self._agents.status(workspace.id)
         except HubError as error:
@@ -119,13 +134,35 @@ class Culler:
         connections = self._connections.to_workspace(workspace.id)
         since = now
         living = any(kernel.state is not KernelState.DEAD for kernel in kernels)
-        if living or live.terminals or connections:
+        terminals = sum(self._in_use(terminal) for terminal in live.terminals)
+        if living or terminals or connections:
             self._empty_since.pop(workspace.id, None)
         else:
             since = self._empty_since.setdefault(workspace.id, now)
-        return WorkspaceSnapshot(
-            workspace.id, kernels, len(live.terminals), connections, timedelta(seconds=now - since)
-        )
+        snapshot = WorkspaceSnapshot(workspace.id, kernels, terminals, connections, timedelta(seconds=now - since))
+        idle = [kernel.idle_for for kernel in kernels]
+        idle += [timedelta(seconds=max(0.0, terminal.idle_seconds)) for terminal in live.terminals]
+        return _View(snapshot, min(idle, default=None))
+
+    def _in_use(self, terminal: TerminalInfo) -> bool:
+        """Whether a terminal holds its container: for as long after its last input or output as a kernel would."""
+        limit = self._policy.kernel_idle
+        return limit is None or terminal.idle_seconds < limit.total_seconds()
+
+    async def _note_activity(self, views: list[tuple[Workspace, _View]]) -> None:
+        """Remember when workspaces were last active, no finer than `ACTIVITY_GRAIN`."""
+        now = self._clock.now()
+        moved = []
+        for workspace, view in views:
+            if view.idle_for is None:
+                continue
+            at, before = now - view.idle_for, workspace.last_activity_at
+            if before is None or at - before > ACTIVITY_GRAIN:
+                moved.append((workspace.id, at))
+        if moved:
+            async with self._store.unit() as unit:
+                for workspace_id, at in moved:
+                    await unit.workspaces.touch(workspace_id, at)
 
     def _remember(self, running: list[Workspace], decisions: list[Decision]) -> None:
         self._decided_at = self._clock.now()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("kernelhub.access")
 
 MAX_SHOWN_CHARS = 200
-_QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+_QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/internal/activity"})
 
 
 def printable(text: str, limit: int = MAX_SHOWN_CHARS) -> str:

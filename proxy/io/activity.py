@@ -26,7 +26,7 @@ class Activity:
         self._connections = connections
         self._proxy_id = proxy_id
         self._every_seconds = every_seconds
-        self._is_heard = True
+        self._is_heard = False
 
     async def report_for_ever(self) -> None:
         """Report until cancelled."""

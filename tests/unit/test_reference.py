@@ -24,6 +24,16 @@ def test_a_reference_page_is_what_the_code_says(name: str) -> None:
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+def test_every_file_that_the_documentation_names_exists() -> None:
+    named = {
+        path
+        for page in PAGES
+        for path in re.findall(r"`((?:hub|proxy|migrations|deploy|tests|docs)/[\w/.-]+\.\w+)`", page.read_text())
+    }
+    assert len(named) > 20
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_within_the_documentation_lead_to_files(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())

@@ -92,8 +92,6 @@ def test_one_sender_may_hold_one_largest_body_and_all_together_two() -> None:
 
 def test_every_address_of_the_hub_but_uploads_takes_at_most_a_few_mebibytes() -> None:
 
-
-
     settings = Settings()
     large: dict[str, Any] = {}
     for spec in [*web_routes(), *jupyter_routes()]:

@@ -14,6 +14,7 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
+from tornado.web import Application
 
 from hub.auth.identity import Credential, Identity
 from hub.config import Settings
@@ -225,6 +226,7 @@ class Hub:
     terminals: FakeTerminals
     workspaces: FakeWorkspaces
     home: Path
+    application: Application
 
     async def fetch(
         self, method: str, path: str, body: Any = None, who: str | None = "alice", **headers: str
@@ -295,10 +297,11 @@ async def hub(tmp_path: Path, catalogue_cache: Path) -> AsyncIterator[Hub]:
         "internal_token": "internal",
     }
     services = Services(**{**unused, **used, **fakes})
-    server = HTTPServer(make_application(services, routes()))
+    application = make_application(services, routes())
+    server = HTTPServer(application)
     listening, port = bind_unused_port()
     server.add_socket(listening)
-    yield Hub(port=port, services=services, home=home, **fakes)
+    yield Hub(port=port, services=services, home=home, application=application, **fakes)
     server.stop()
     await server.close_all_connections()
     await frontends.close()

@@ -17,7 +17,8 @@ async def began(hub: Any, who: str, name: str, sent: int, xsrf: str | None = Non
     token = xsrf if xsrf is not None else f"form-token-of-{who}"
     head = (
         f"PUT /user/{name}/api/contents/a.txt HTTP/1.1\r\nHost: 127.0.0.1:{hub.port}\r\n{INTERNAL_HEADER}: "
-        f"{hub.services.internal_token}\r\nCookie: who={who}\r\nX-XSRFToken: {token}\r\nContent-Length: {100 * MIB}\r\n\r\n"
+        f"{hub.services.internal_token}\r\nCookie: who={who}\r\nX-XSRFToken: {token}\r\n"
+        f"Content-Length: {100 * MIB}\r\n\r\n"
     )
     writer.write(head.encode() + b" " * sent)
     return reader, writer
