@@ -16,7 +16,7 @@ import tornado.httpserver
 import tornado.netutil
 
 from hub.auth.assemble import make_auth
-from hub.config import DEFAULT_HUB_PORT, Settings
+from hub.config import DEFAULT_HUB_PORT, ConfigError, Settings
 from hub.contents.models import Limits
 from hub.contents.service import ContentsOfUsers
 from hub.cull.loop import Culler
@@ -178,7 +178,7 @@ async def run(settings: Settings, *, stop_workspaces: bool = False) -> None:
     hub = Hub(settings)
     try:
         await hub.start()
-    except (HubError, PermissionError) as error:
+    except (HubError, ConfigError, PermissionError) as error:
         print(f"kernelhub does not start: {error}", file=sys.stderr)
         raise SystemExit(REFUSED_TO_START) from error
     await stopping.wait()

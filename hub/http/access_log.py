@@ -1,4 +1,4 @@
-"""One line per request: no query, no header and no body is ever in it, and nothing that moves the cursor.
+"""One line per request: no query, no header, no body and no one-time link, and nothing that moves the cursor.
 
 Queries may hold tokens and file names' contents, so they are left out; what is left comes from strangers,
 so it is shortened and control characters are escaped before anyone's terminal sees them.
@@ -7,6 +7,7 @@ so it is shortened and control characters are escaped before anyone's terminal s
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 from hub import metrics
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("kernelhub.access")
 
 MAX_SHOWN_CHARS = 200
+_ONE_TIME_LINK = re.compile(r"(?i)\A(/hub/(?:setup|invitation)/).+", re.DOTALL)
 _QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/internal/activity"})
 
 
@@ -25,6 +27,11 @@ def printable(text: str, limit: int = MAX_SHOWN_CHARS) -> str:
     shown = text[:limit]
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
     return escaped + ("…" if len(text) > limit else "")
+
+
+def shown_path(path: str) -> str:
+    """A request's path as it may stand in a log: the secret of a one-time link opens an account while it is unused."""
+    return printable(_ONE_TIME_LINK.sub(r"\1…", path))
 
 
 def log_request(handler: tornado.web.RequestHandler) -> None:
@@ -40,7 +47,7 @@ def log_request(handler: tornado.web.RequestHandler) -> None:
         logging.ERROR if status >= 500 and status != 503 else logging.INFO,
         "%s %s %d %.1fms user=%s from=%s request=%s",
         printable(request.method or "", 16),
-        printable(request.path),
+        shown_path(request.path),
         status,
         seconds * 1000,
         identity.user.id if identity is not None else "-",

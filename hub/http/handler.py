@@ -7,6 +7,8 @@ decided, and a state-changing request that a cookie authenticates proves that on
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import logging
 import re
@@ -24,7 +26,7 @@ from hub.config import Settings
 from hub.domain.ids import new_id
 from hub.domain.users import InvalidUsername, normalise_username
 from hub.errors import BadRequest, Forbidden, HubError, NotSignedIn, TooLarge, TooManyRequests
-from hub.http.access_log import printable
+from hub.http.access_log import printable, shown_path
 from hub.http.csrf import SAFE_METHODS, check_site, check_token
 from hub.http.headers import API_POLICY, PAGE_POLICY, security_headers
 from hub.http.redirect import in_ascii, is_local
@@ -35,6 +37,8 @@ T = TypeVar("T")
 
 INTERNAL_HEADER = "X-Kernelhub-Internal"
 JSON_TYPE = "application/json"
+DROP_SECONDS = 30.0
+"""So long is a body that is not wanted read and dropped before it is answered."""
 _API_PATH = re.compile(r"/(?:hub/api|internal|health|user/[^/]+/(?:api|lab/api|files|kernelspecs|lsp))(?:/|\Z)")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
 
@@ -293,7 +297,7 @@ class HubHandler(tornado.web.RequestHandler):
             log.debug("%s refused, request=%s: %s", summary, self.request_id, value.code)
 
     def _request_summary(self) -> str:
-        return f"{printable(self.request.method or '', 16)} {printable(self.request.path)}"
+        return f"{printable(self.request.method or '', 16)} {shown_path(self.request.path)}"
 
     def compute_etag(self) -> None:
         """No ETags: front ends put a time on every GET, so one would never match, and hashing costs."""
@@ -307,6 +311,7 @@ class UserHandler(HubHandler):
     """Base of everything under ``/user/<name>/``: only that user may pass, an administrator neither."""
 
     access = Access.OWNER
+    scope: ClassVar[str | None] = "jupyter"
     json_only = False  # JupyterLab declares some bodies as text; the form token protects them all the same
 
     @property
@@ -360,7 +365,38 @@ class NothingHere(HubHandler):
 
 
 @tornado.web.stream_request_body
-class BodyTooLarge(HubHandler):
+class StreamingHandler(HubHandler):
+    """Base of handlers that are asked before the body arrives, which comes to `data_received` in pieces.
+
+    A refusal is answered when the body has been sent and dropped: a connection closed in the midst of it would be
+    reset, and the answer lost on its way to the client.
+    """
+
+    is_dropping = False
+
+    async def prepare(self) -> None:
+        """See HubHandler."""
+        try:
+            await self.decide()
+        except Exception:
+            await self._drop_body()
+            raise
+
+    async def decide(self) -> None:
+        """Whether the body is wanted. Raises HubErrors."""
+        await super().prepare()
+
+    async def _drop_body(self) -> None:
+        self.is_dropping = True
+        if self._prepared_future is not None and not self._prepared_future.done():
+            self._prepared_future.set_result(None)  # lets tornado read on
+        with contextlib.suppress(TimeoutError, tornado.iostream.StreamClosedError):
+            async with asyncio.timeout(DROP_SECONDS):
+                await asyncio.shield(self.request._body_future)
+
+
+@tornado.web.stream_request_body
+class BodyTooLarge(StreamingHandler):
     """Takes the place of a handler whose `body_limit` the request's length exceeds; keeps nothing of the body."""
 
     access = Access.PUBLIC
@@ -369,7 +405,7 @@ class BodyTooLarge(HubHandler):
         """Take the limit that is exceeded."""
         self._limit = limit
 
-    async def prepare(self) -> None:
+    async def decide(self) -> None:
         """Refuse, whoever asks."""
         self._begin()
         raise TooLarge(f"The request's body is larger than {self._limit} bytes.")

@@ -10,7 +10,7 @@ import tornado.web
 from hub.contents.service import Contents
 from hub.domain.users import User
 from hub.errors import BadRequest, NotFound, TooManyRequests
-from hub.http.handler import JSON_TYPE, UserHandler
+from hub.http.handler import JSON_TYPE, StreamingHandler, UserHandler
 from hub.http.held_bytes import HeldBytes
 from hub.jupyter.frontends import FrontEnds
 
@@ -20,8 +20,6 @@ T = TypeVar("T")
 
 class JupyterHandler(UserHandler):
     """Base of the handlers under ``/user/<name>/``; that the user is ``<name>`` has been checked."""
-
-    scope: ClassVar[str | None] = "jupyter"
 
     @property
     def user(self) -> User:
@@ -58,8 +56,9 @@ class JupyterHandler(UserHandler):
 
     def json_body(self) -> dict[str, Any] | None:
         """The body as an object, None when there is none. Raises BadRequest."""
-        start = bytes(self.request.body[:64]).strip()  # a body may be large
-        return self.body(dict[str, Any]) if start not in {b"", b"null"} else None
+        sent = self.request.body
+        is_empty = len(sent) < 64 and bytes(sent).strip() in {b"", b"null"}
+        return None if is_empty else self.body(dict[str, Any])
 
     def write_encoded(self, data: bytes, status: int = 200) -> None:
         """Answer with JSON that is bytes already."""
@@ -75,7 +74,7 @@ class JupyterHandler(UserHandler):
 
 
 @tornado.web.stream_request_body
-class LargeBodyHandler(JupyterHandler):
+class LargeBodyHandler(StreamingHandler, JupyterHandler):
     """Base of handlers that take large bodies.
 
     Who sends one is known, and may, before its first byte is kept (the form token must be a header); and one
@@ -96,8 +95,8 @@ class LargeBodyHandler(JupyterHandler):
 
     def data_received(self, chunk: bytes) -> None:
         """Keep a piece, unless there is too much already."""
-        if self.found_identity is None:
-            return  # OPTIONS, which nobody has to be anybody for
+        if self.is_dropping or self.found_identity is None:
+            return  # refused, or OPTIONS, for which nobody has to be anybody
         most = self.body_limit(self.services.settings)
         self._refused = self._refused or not self._held.take(self.user.id, len(chunk), most)
         if self._refused:

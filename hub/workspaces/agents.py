@@ -165,7 +165,7 @@ def _refusal(error: AgentRefused) -> HubError:
     match error.code:
         case "not_found":
             return NotFound(message)
-        case "exists":
+        case "exists" | "too_many":
             return Conflict(message)
         case "unknown_kernelspec":
             return UnknownKernelspec(message)

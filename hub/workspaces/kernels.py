@@ -26,6 +26,9 @@ from proxy.kit.clock import Clock
 
 log = logging.getLogger(__name__)
 
+MAX_KERNELS = 64
+"""Of one user. An agent refuses more itself, but a user can replace an agent."""
+
 
 @dataclass(frozen=True, slots=True)
 class KernelModel:
@@ -65,7 +68,7 @@ class Kernels:
         """Start a kernel in the folder of `path`, starting the user's workspace first if need be.
 
         `spec_name` None means the image's default; `kernel_id` is an id the client chose (a UUID). Raises
-        UnknownKernelspec, Conflict for an id in use, and what `Workspaces.ensure` raises.
+        UnknownKernelspec, Conflict for an id in use or one kernel too many, and what `Workspaces.ensure` raises.
         """
         workspace = await self._workspaces.ensure(user)
         name = spec_name or (await self._kernelspecs.list(user)).default
@@ -82,6 +85,8 @@ class Kernels:
         async with self._store.unit() as unit:
             if await unit.kernels.find(kernel.id) is not None:
                 raise Conflict(f"A kernel with the id {kernel.id} exists already.")
+            if len(await unit.kernels.list_for(user.id)) >= MAX_KERNELS:
+                raise Conflict(f"You have {MAX_KERNELS} kernels; shut one down first.")
             await unit.kernels.add(kernel)
         folder = str(PurePosixPath(path).parent)
         cwd = "" if folder == "." else folder

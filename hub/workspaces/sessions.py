@@ -16,6 +16,9 @@ from hub.store.engine import Store
 from hub.workspaces.kernels import KernelModel, Kernels
 from proxy.kit.clock import Clock
 
+MAX_SESSIONS = 256
+"""Of one user: several may share a kernel, so kernels alone do not bound them."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionModel:
@@ -58,11 +61,15 @@ class Sessions:
     ) -> SessionModel:
         """The session of `path`: the one there is, or a new one with a new kernel or the kernel `kernel_id`.
 
-        Raises what `Kernels.start` raises, and NotFound for a `kernel_id` that is not the user's.
+        Raises what `Kernels.start` raises, NotFound for a `kernel_id` that is not the user's, and Conflict for
+        one session too many.
         """
         existing = await self._find_by_path(user, path)
         if existing is not None:
             return existing
+        async with self._store.reading() as unit:
+            if len(await unit.sessions.list_for(user.id)) >= MAX_SESSIONS:
+                raise Conflict(f"You have {MAX_SESSIONS} sessions; close a notebook or shut its kernel down first.")
         if kernel_id is not None:
             kernel, started = await self._kernels.get(user, kernel_id), False
         else:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.contract.activity import OpenConnection
 from proxy.contract.close_codes import CloseCode
+from proxy.errors import Refused
 from proxy.kit.clock import Clock
 
 
@@ -53,8 +55,12 @@ class Connection(Protocol):
 class Connections:
     """The registry. `add` and `remove` bracket each connection's life."""
 
-    def __init__(self, clock: Clock, ping_seconds: float = 20.0, silence_seconds: float = 60.0) -> None:
+    def __init__(
+        self, clock: Clock, ping_seconds: float = 20.0, silence_seconds: float = 60.0, places: int = 256
+    ) -> None:
         self._clock = clock
+        self._places = places
+        self._taken: Counter[str] = Counter()
         self._ping_seconds = ping_seconds
         self._silence_seconds = silence_seconds
         self._open: set[Connection] = set()
@@ -62,6 +68,24 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @contextmanager
+    def place_in(self, workspace_id: str) -> Iterator[None]:
+        """Hold one of a workspace's `places` for a block, from before its sockets are opened.
+
+        A connection costs some thirteen descriptors, so that nobody can have so many that others get none.
+        Raises Refused with 429 when all are taken.
+        """
+        if self._taken[workspace_id] >= self._places:
+            message = f"{self._places} connections to this container are open already; close some tabs."
+            raise Refused(429, "websocket.too_many", message)
+        self._taken[workspace_id] += 1
+        try:
+            yield
+        finally:
+            self._taken[workspace_id] -= 1
+            if not self._taken[workspace_id]:
+                del self._taken[workspace_id]
 
     def add(self, connection: Connection) -> None:
         """Register a connection; an older one of the same client session to the same kernel is closed.

@@ -73,7 +73,9 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
 
     async def reach(self) -> None:
         """Ask the hub for a route and follow it. Raises like `attach`."""
-        self.holder = await self.attach(await self._services.routes.ask(self._question()))
+        route = await self._services.routes.ask(self._question())
+        self._resources.enter_context(self._services.connections.place_in(route.workspace_id))
+        self.holder = await self.attach(route)
 
     async def attach(self, route: KernelRoute | TerminalRoute) -> Holder:
         """Reach what the route leads to. Raises Refused, AgentRefused or AgentSilent; enters `_resources`."""

@@ -9,6 +9,18 @@ from datetime import UTC, datetime
 from typing import Literal
 
 
+class LineFormatter(logging.Formatter):
+    """A line per record for people. What came from strangers cannot end it, nor move the terminal's cursor."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """See `logging.Formatter.formatMessage`."""
+        return "".join(c if c.isprintable() else _escaped(c) for c in super().formatMessage(record))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object per record: time (UTC, ISO 8601), level, logger, process, message, and the cause if any."""
 
@@ -37,7 +49,7 @@ def configure_logs(process: str, style: Literal["text", "json"] = "text", level:
         handler.setFormatter(JsonFormatter(process))
     else:
         handler.setFormatter(
-            logging.Formatter(f"%(asctime)s {process:5} %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+            LineFormatter(f"%(asctime)s {process:5} %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
         )
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -406,5 +406,3 @@ def test_nobody_was_added_and_nothing_failed_inside_the_hub(hub: RunningHub, ada
 
 def test_no_log_line_was_forged_by_a_name_with_a_line_break(hub: RunningHub) -> None:
     assert not [line for line in hub.log().splitlines() if line.startswith("root")]
-
-

@@ -72,7 +72,11 @@ def hub() -> Iterator[RunningHub]:
 def test_all_promised_commands_exist() -> None:
     promised = "serve hub proxy doctor|db upgrade|db current|user add|user list|user passwd|user disable|user enable"
     promised += "|user delete|token create|token list|token revoke|image build"
-    names = {name for part in promised.split("|") for name in ([part] if " " in part and "serve" not in part else part.split())}
+    names = {
+        name
+        for part in promised.split("|")
+        for name in ([part] if " " in part and "serve" not in part else part.split())
+    }
     assert names <= set(COMMANDS)
 
 
@@ -84,7 +88,9 @@ def test_every_command_takes_a_data_folder_and_a_configuration_file_and_explains
     assert done.exit_code == 0 and len(done.stdout.splitlines()) > 4
 
 
-@pytest.mark.parametrize(("name", "flags"), [("serve", {"--host", "--port", "--spawner"}), ("proxy", {"--host", "--port"})])
+@pytest.mark.parametrize(
+    ("name", "flags"), [("serve", {"--host", "--port", "--spawner"}), ("proxy", {"--host", "--port"})]
+)
 def test_what_listens_takes_its_address_as_flags(name: str, flags: set[str]) -> None:
     assert flags <= {option for parameter in COMMANDS[name].params for option in parameter.opts}
 
@@ -138,7 +144,9 @@ def test_a_database_that_does_not_answer_is_a_sentence(tmp_path: Path) -> None:
 
 def test_a_users_whole_life(data_dir: Path) -> None:
     run(data_dir, "user", "add", "boss", "--admin", "--password-stdin", input=PASSWORD)  # or eve were the last one
-    assert succeed(data_dir, "user", "add", "eve", "--password-stdin", "--admin", input=PASSWORD + "\n") == "added eve\n"
+    assert (
+        succeed(data_dir, "user", "add", "eve", "--password-stdin", "--admin", input=PASSWORD + "\n") == "added eve\n"
+    )
     assert re.search(r"^eve +admin +active +never", succeed(data_dir, "user", "list"), re.M)
     assert "eve is signed out everywhere" in succeed(
         data_dir, "user", "passwd", "eve", "--password-stdin", input="another fine password"

@@ -138,7 +138,9 @@ async def test_a_wrong_token_is_refused_even_beside_a_good_cookie(hub: RunningHu
 
 
 @pytest.mark.parametrize("who", ["bob", "root"])
-@pytest.mark.parametrize("place", ["api/contents", "api/kernels", "lab", "files/x", "api/terminals", "lab/api/settings"])
+@pytest.mark.parametrize(
+    "place", ["api/contents", "api/kernels", "lab", "files/x", "api/terminals", "lab/api/settings"]
+)
 def test_nothing_of_a_user_opens_by_anybody_elses_token(
     hub: RunningHub, ada: Account, bob: Account, root: Account, who: str, place: str
 ) -> None:
@@ -159,7 +161,9 @@ def test_ordinary_users_have_nothing_of_the_administrators_api(hub: RunningHub, 
         ("GET", "/hub/api/users/bob/culling"),
         ("GET", "/hub/admin"),
     ]:
-        answer = ask(hub.address, target, method, token=ada.token, body={"usernames": ["x"]} if method == "POST" else None)
+        answer = ask(
+            hub.address, target, method, token=ada.token, body={"usernames": ["x"]} if method == "POST" else None
+        )
         assert answer.status in (403, 404), (method, target, answer)
     assert ask(hub.address, "/user/bob/api/me", token=bob.token).status == 200
 

@@ -80,7 +80,9 @@ async def test_an_idle_kernel_is_shut_and_then_the_empty_workspace_stopped_with_
 async def test_a_running_cell_is_never_culled_however_long_it_runs(hub: RunningHub, client: HubClient) -> None:
     kernel_id = (await client.start_session("busy.ipynb"))["kernel"]["id"]
     async with client.kernel(kernel_id) as kernel:
-        code = "import time\nbegan = time.monotonic()\nwhile time.monotonic() - began < 5: time.sleep(0.1)\nprint('done')"
+        code = (
+            "import time\nbegan = time.monotonic()\nwhile time.monotonic() - began < 5: time.sleep(0.1)\nprint('done')"
+        )
         assert text_of(await kernel.execute(code)) == "done\n", "it ran for longer than any limit here"
     assert not await audit(hub, "kernel.culled", kernel_id)
 

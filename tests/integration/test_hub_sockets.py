@@ -76,7 +76,9 @@ async def cookie_of(hub: RunningHub, account: Account) -> str:
         return "; ".join(f"{cookie.key}={cookie.value}" for cookie in client.http.cookie_jar)
 
 
-async def test_a_page_of_the_hub_itself_opens_its_users_sockets(hub: RunningHub, ada: Account, socket_path: str) -> None:
+async def test_a_page_of_the_hub_itself_opens_its_users_sockets(
+    hub: RunningHub, ada: Account, socket_path: str
+) -> None:
     headers = {"Cookie": await cookie_of(hub, ada), "Origin": hub.address}
     assert await status_of(hub, socket_path, headers) == 101
 
@@ -175,9 +177,7 @@ def test_a_kernels_channels_are_no_plain_address(hub: RunningHub, ada: Account, 
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_the_hubs_own_processes_ask_is_not_found_from_outside(
-    hub: RunningHub, target: str, method: str
-) -> None:
+def test_what_the_hubs_own_processes_ask_is_not_found_from_outside(hub: RunningHub, target: str, method: str) -> None:
     secret = (hub.data_dir / "internal-token").read_text().strip()
     for headers in ({}, {"X-Kernelhub-Internal": secret}):
         answer = ask(hub.address, target, method, headers=headers)
@@ -240,15 +240,19 @@ async def test_a_kernel_is_used_by_several_tabs_at_once(hub: RunningHub, ada: Ac
             assert text_of(await second.execute("print(shared)")) == "seen by both\n"
 
 
-async def test_both_framings_of_the_kernel_protocol_are_spoken(
-    hub: RunningHub, ada: Account, kernel_id: str
-) -> None:
+async def test_both_framings_of_the_kernel_protocol_are_spoken(hub: RunningHub, ada: Account, kernel_id: str) -> None:
     address = f"{hub.address}/user/ada/api/kernels/{kernel_id}/channels?session_id=old"
     headers = {"Authorization": f"token {ada.token}"}
     async with aiohttp.ClientSession(headers=headers) as http:
         async with http.ws_connect(address) as socket:
             assert socket.protocol is None
-            header = {"msg_id": "1", "msg_type": "kernel_info_request", "session": "old", "username": "", "version": "5.3"}
+            header = {
+                "msg_id": "1",
+                "msg_type": "kernel_info_request",
+                "session": "old",
+                "username": "",
+                "version": "5.3",
+            }
             message = {"header": header, "parent_header": {}, "metadata": {}, "content": {}, "channel": "shell"}
             await socket.send_json(message)
             async with asyncio.timeout(10):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.http.access_log import MAX_SHOWN_CHARS, printable
+from hub.http.access_log import MAX_SHOWN_CHARS, printable, shown_path
 
 
 @given(st.text())
@@ -21,3 +21,9 @@ def test_control_and_direction_characters_are_escaped() -> None:
 
 def test_long_text_is_cut() -> None:
     assert len(printable("x" * 1_000_000)) == MAX_SHOWN_CHARS + 1
+
+
+def test_the_secret_of_a_one_time_link_is_not_shown() -> None:
+    assert shown_path("/hub/setup/abcDEF_-1") == "/hub/setup/…"
+    assert shown_path("/hub/invitation/abc/def") == "/hub/invitation/…"
+    assert shown_path("/hub/login") == "/hub/login"

@@ -14,7 +14,7 @@ from tornado.testing import bind_unused_port
 
 from hub.config import Settings
 from hub.http.application import make_application
-from hub.http.handler import INTERNAL_HEADER, Access, HubHandler
+from hub.http.handler import INTERNAL_HEADER, Access, BodyTooLarge, HubHandler
 from hub.http.held_bytes import HeldBytes
 from hub.http.services import Services
 from hub.jupyter.routes import routes as jupyter_routes
@@ -58,13 +58,18 @@ async def answer_to(port: int, head: str, body: bytes = b"", path: str = "/small
         writer.close()
 
 
-async def test_an_announced_body_over_the_limit_is_413_before_any_of_it_is_sent(port: int) -> None:
-    assert b" 413 " in await answer_to(port, "Content-Length: 1001")
-    assert b" 413 " in await answer_to(port, f"Content-Length: {300 * MIB}")
+async def test_a_body_over_the_limit_is_413_and_none_of_it_is_kept(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped: list[int] = []
+    monkeypatch.setattr(BodyTooLarge, "data_received", lambda self, chunk: dropped.append(len(chunk)))
+    for path in ("/small", "/nothing"):
+        dropped.clear()
+        assert b" 413 " in await answer_to(port, f"Content-Length: {2 * MIB}", b"x" * 2 * MIB, path)
+        assert (sum(dropped), max(dropped) <= 64 * 1024) == (2 * MIB, True)
 
 
-async def test_the_limit_holds_at_addresses_that_do_not_exist(port: int) -> None:
-    assert b" 413 " in await answer_to(port, f"Content-Length: {300 * MIB}", path="/nothing")
+async def test_a_body_over_the_limit_that_never_arrives_is_413_too(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.http.handler.DROP_SECONDS", 0.1)
+    assert b" 413 " in await answer_to(port, f"Content-Length: {300 * MIB}", b"x")
 
 
 async def test_a_body_of_unknown_length_is_cut_off_at_the_limit(port: int) -> None:

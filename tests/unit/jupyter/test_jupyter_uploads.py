@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from hub.http.handler import INTERNAL_HEADER
 
 MIB = 1024 * 1024
@@ -30,11 +32,23 @@ async def status(reader: Any) -> bytes:
         return line
 
 
-async def test_a_body_of_somebody_who_may_not_send_it_is_refused_before_it_arrives(hub: Any) -> None:
+async def test_a_body_of_somebody_who_may_not_send_it_is_refused_and_none_of_it_is_kept(
+    hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.http.handler.DROP_SECONDS", 0.2)
+    held = hub.application.settings["held_bytes"]
+    counted: list[int] = []
+
+    def take(_owner: str, count: int, _most: int) -> bool:
+        counted.append(count)
+        return True
+
+    monkeypatch.setattr(held, "take", take)
     for who, name, xsrf in (("nobody", "alice", None), ("bob", "alice", None), ("alice", "alice", "wrong")):
-        reader, writer = await began(hub, who, name, 10, xsrf)
+        reader, writer = await began(hub, who, name, MIB, xsrf)
         assert b" 403 " in await status(reader), (who, name)
         writer.close()
+    assert counted == []
 
 
 async def test_what_a_client_that_left_had_sent_is_held_no_more(hub: Any) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from proxy.contract.activity import OpenConnection
 from proxy.contract.close_codes import CloseCode
+from proxy.errors import Refused
 from proxy.io.connections import Connections, Holder
 from proxy.kit.clock import ManualClock
 
@@ -44,6 +47,16 @@ def test_connections_are_counted_by_principal_and_kernel() -> None:
     assert sorted(connections.report(), key=str) == sorted(
         [OpenConnection("p", "w", "k", 2), OpenConnection("q", "w", "k", 1), OpenConnection("p", "w", None, 1)], key=str
     )
+
+
+def test_a_workspace_has_so_many_places_and_no_more() -> None:
+    connections = Connections(ManualClock(), places=2)
+    with connections.place_in("w"):
+        with connections.place_in("w"), pytest.raises(Refused) as refused, connections.place_in("w"):
+            pass
+        assert refused.value.status == 429
+        with connections.place_in("w"), connections.place_in("another"):
+            pass
 
 
 def test_a_session_has_one_connection_per_kernel_and_principal() -> None:

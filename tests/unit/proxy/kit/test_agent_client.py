@@ -308,3 +308,23 @@ async def test_after_close_nothing_is_asked_and_no_descriptor_is_left(folder: Pa
             await client.ping()
     # libzmq closes in its own thread, and the agent's side of each connection closes with it.
     await until(lambda: descriptors() <= before)
+
+
+async def test_an_agent_that_floods_with_large_messages_does_not_hold_the_loop(
+    agent: ScriptedAgent, client: AgentClient
+) -> None:
+    await client.ping()
+    flood = json.dumps({"event": "terminal.output", "name": "1", "data": "x" * (MAX_MESSAGE_BYTES - 100)}).encode()
+    for _ in range(60):
+        agent.send(flood)
+    loop, longest = asyncio.get_running_loop(), 0.0
+    for _ in range(200):
+        before = loop.time()
+        await asyncio.sleep(0)
+        longest = max(longest, loop.time() - before)
+    seen: list[AgentEvent] = []
+    client.on_event = seen.append
+    began = loop.time()
+    await until(lambda: len(seen) >= 3)
+    assert loop.time() - began > 0.2, "three messages of 4 MiB take their time at 32 MiB/s"
+    assert longest < 0.25
