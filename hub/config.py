@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     concurrent_starts: int = Field(4, ge=1, description="Containers that start at the same time; others wait in order.")
     sign_in_idle: Span = Field(timedelta(hours=8), description="A sign-in unused for this long ends.")
     sign_in_max: Span = Field(timedelta(days=7), description="A sign-in ends after this long in any case.")
-    max_upload_bytes: int = Field(512 * 1024**2, ge=1024**2, description="Largest body of one request.")
+    max_upload_bytes: int = Field(128 * 1024**2, ge=1024**2, description="Largest body of one request.")
     base_uid: int = Field(200_000, ge=1000, description="First uid for users' containers, when the hub runs as root.")
     base_gid: int = Field(100, ge=1, description="gid for users' containers, when the hub runs as root.")
     output_scripts: bool = Field(

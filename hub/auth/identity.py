@@ -8,6 +8,9 @@ from enum import StrEnum
 from hub.domain.ids import PrincipalId
 from hub.domain.users import User
 
+JUPYTER_SCOPE = "jupyter"
+"""What a token with restricted scopes must have for everything under ``/user/<name>/``, WebSockets included."""
+
 
 class Credential(StrEnum):
     """How the request was authenticated. Only a cookie can be sent by a page that did not mean to."""

@@ -21,7 +21,7 @@ import msgspec
 import tornado.iostream
 import tornado.web
 
-from hub.auth.identity import Credential, Identity
+from hub.auth.identity import JUPYTER_SCOPE, Credential, Identity
 from hub.config import Settings
 from hub.domain.ids import new_id
 from hub.domain.users import InvalidUsername, normalise_username
@@ -311,7 +311,7 @@ class UserHandler(HubHandler):
     """Base of everything under ``/user/<name>/``: only that user may pass, an administrator neither."""
 
     access = Access.OWNER
-    scope: ClassVar[str | None] = "jupyter"
+    scope: ClassVar[str | None] = JUPYTER_SCOPE
     json_only = False  # JupyterLab declares some bodies as text; the form token protects them all the same
 
     @property

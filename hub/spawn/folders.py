@@ -20,6 +20,7 @@ import re
 import secrets
 import shutil
 import stat
+import subprocess
 import threading
 from pathlib import Path
 
@@ -135,8 +136,7 @@ class Folders:
     def remove_run(self, workspace_id: WorkspaceId) -> None:
         """Remove what a stopped workspace leaves behind; the home stays. What is not there is fine."""
         for folder in (self.run(workspace_id), self.accounts(workspace_id)):
-            with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(folder)
+            remove_tree(folder)
 
     def hub_id(self) -> str:
         """The identity of this hub, made once: the value of its containers' label. Raises OSError."""
@@ -176,11 +176,21 @@ def socket_path_too_long(run_folder: Path) -> bool:
     return len(os.fsencode(run_folder)) + 1 + _LONGEST_SOCKET_NAME > MAX_SOCKET_PATH_BYTES
 
 
+def remove_tree(folder: Path) -> None:
+    """Remove a folder that hostile code could write, with all that is in it. One that is not there is fine.
+
+    rm(1) and not shutil.rmtree, which recurses and gives up on a tree of some thousand levels. Raises OSError.
+    """
+    done = subprocess.run(["/bin/rm", "-rf", "--one-file-system", "--", folder], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise OSError(f"{folder} could not be removed: {done.stderr.strip()[:300]}")
+
+
 def clear_sockets(run_folder: Path) -> None:
     """Remove the sockets of a workspace that does not run: a new one is a sign of life. Raises OSError."""
     for entry in os.scandir(run_folder):
         if entry.name == AGENT_SOCKET and entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
+            remove_tree(Path(entry.path))
         elif entry.name == AGENT_SOCKET or stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
             Path(entry.path).unlink()
 

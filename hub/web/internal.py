@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs, urlsplit
 
-from hub.auth.identity import Credential, Identity
+from hub.auth.identity import JUPYTER_SCOPE, Credential, Identity
 from hub.config import Settings
 from hub.domain.ids import SignInId, TokenId
 from hub.errors import Forbidden, HubError, NotFound
-from hub.http.handler import Access, HubHandler, UserHandler
+from hub.http.handler import Access, HubHandler
 from hub.http.services import Services
 from hub.web.socket_paths import KernelSocket, TerminalSocket, parse_socket_path
 from hub.welcome import Welcome
@@ -83,7 +83,7 @@ async def _route(services: Services, question: RouteQuestion) -> RouteAnswer:
         question.cookie, question.authorization, token, question.address, question.user_agent
     )
     check_origin(question, identity)
-    if identity.scopes and UserHandler.scope not in identity.scopes:
+    if identity.scopes and JUPYTER_SCOPE not in identity.scopes:
         raise Forbidden("This token's scopes do not include this.")
     if identity.user.name != wanted.user_name:
         raise Forbidden(f"This belongs to another user; you are signed in as {identity.user.name}.")

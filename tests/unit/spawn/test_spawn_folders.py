@@ -11,7 +11,7 @@ import pytest
 
 from hub.domain.ids import UserId, WorkspaceId
 from hub.domain.users import Role, User
-from hub.spawn.folders import Folders, clear_sockets, socket_path_too_long
+from hub.spawn.folders import Folders, clear_sockets, remove_tree, socket_path_too_long
 
 USER = User(UserId("a" * 26), 7, "ada", Role.USER, datetime(2026, 1, 1, tzinfo=UTC))
 WORKSPACE = WorkspaceId("b" * 26)
@@ -116,3 +116,17 @@ def test_a_socket_of_107_bytes_fits_and_one_of_108_does_not() -> None:
     name = len("/00000000-0000-0000-0000-000000000000-5")
     assert not socket_path_too_long(Path("/" + "x" * (107 - name - 1)))
     assert socket_path_too_long(Path("/" + "x" * (108 - name - 1)))
+
+
+def test_a_tree_of_thousands_of_levels_is_removed(data_dir: Path) -> None:
+    deep = data_dir / "run"
+    deep.mkdir()
+    descriptor = os.open(deep, os.O_DIRECTORY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=descriptor)
+        below = os.open("d", os.O_DIRECTORY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    remove_tree(deep)
+    assert not deep.exists()

@@ -40,6 +40,7 @@ async def test_a_token_without_the_scope_is_refused(scopes: tuple[str, ...], sta
         authorization="token x",
         origin=None,
         host="hub",
+        scheme="http",
         address="127.0.0.1",
         user_agent="",
     )
