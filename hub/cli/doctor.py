@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from rich.console import Console
 
-from hub import doctor
 from hub.cli.options import Settings, run_async, with_settings
+from hub.doctor import run
 
 _MARKS = {"ok": "[green]ok  [/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]FAIL[/red]"}
 
@@ -20,9 +20,10 @@ async def command(settings: Settings) -> None:
     The exit status is 1 if anything fails, 0 otherwise.
     """
     console = Console(highlight=False, soft_wrap=True)
-    checks = await doctor.run(settings)
+    checks = await run(settings)
     for check in checks:
-        console.print(f"{_MARKS[check.level]} {check.name}: {check.finding}", markup=True)
+        console.print(_MARKS[check.level], end=" ")
+        console.print(f"{check.name}: {check.finding}", markup=False)
         if check.advice:
             console.print(f"     → {check.advice}", markup=False)
     if any(check.level == "fail" for check in checks):

@@ -9,6 +9,7 @@ import click
 from hub.app import run
 from hub.cli.options import Settings, with_settings
 from hub.cli.parent import end_with_parent
+from proxy.kit.file_limit import raise_file_limit
 from proxy.kit.logs import configure_logs
 
 
@@ -20,5 +21,6 @@ def command(settings: Settings, stop_workspaces: bool, supervised: bool) -> None
     """Run the hub: sign-in, files, the Jupyter API, spawning. Its users reach it through a proxy."""
     if supervised:
         end_with_parent()
+    raise_file_limit()
     configure_logs("hub", settings.log_format)
     asyncio.run(run(settings, stop_workspaces=stop_workspaces))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
 from hub.domain.audit import AuditEvent
 from hub.domain.ids import KernelId, WorkspaceId
@@ -27,6 +28,14 @@ MAX_KERNELS_HEARD = 64
 """Most kernels of one workspace between two writes: more cannot be, and what an agent says is anybody's word."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What was heard of a kernel since the last write: a death must not be lost to the new life that followed it."""
+
+    newest: LiveKernel
+    death: LiveKernel | None
+
+
 class Watch:
     """Listens to `Agents`, writes to the `Store`."""
 
@@ -34,7 +43,7 @@ class Watch:
         self._store = store
         self._kernels = kernels
         self._clock = clock
-        self._news: dict[WorkspaceId, dict[KernelId, LiveKernel]] = {}
+        self._news: dict[WorkspaceId, dict[KernelId, _Heard]] = {}
         self._woken = asyncio.Event()
         agents.on_kernel = self.heard
         agents.on_lost = workspaces.look_soon
@@ -42,8 +51,10 @@ class Watch:
     def heard(self, workspace_id: WorkspaceId, kernel: LiveKernel) -> None:
         """Take note of one kernel's newest state."""
         news = self._news.setdefault(workspace_id, {})
-        if kernel.id in news or len(news) < MAX_KERNELS_HEARD:
-            news[kernel.id] = kernel
+        before = news.get(kernel.id)
+        if before is not None or len(news) < MAX_KERNELS_HEARD:
+            death = kernel if is_death(kernel) else before.death if before is not None else None
+            news[kernel.id] = _Heard(kernel, death)
         self._woken.set()
 
     async def run(self) -> None:
@@ -68,14 +79,14 @@ class Watch:
                 for kernel_id in heard.keys() & known:
                     await self._write_one(unit, heard[kernel_id])
 
-    async def _write_one(self, unit: Unit, seen: LiveKernel) -> None:
-        row = await unit.kernels.find(seen.id)
+    async def _write_one(self, unit: Unit, heard: _Heard) -> None:
+        row = await unit.kernels.find(heard.newest.id)
         if row is None:
             return
-        await unit.kernels.save(self._kernels.observed(row, seen))
-        if died(row, seen) and not self._kernels.is_ending(seen.id):
-            log.warning("kernel %s died: %s", seen.id, seen.reason)
-            await unit.audit.add(self._death(row, seen))
+        await unit.kernels.save(self._kernels.observed(row, heard.newest))
+        if heard.death is not None and died(row, heard.death) and not self._kernels.is_ending(row.id):
+            log.warning("kernel %s died: %s", row.id, heard.death.reason)
+            await unit.audit.add(self._death(row, heard.death))
 
     def _death(self, row: Kernel, seen: LiveKernel) -> AuditEvent:
         return AuditEvent(
@@ -92,7 +103,11 @@ class Watch:
         )
 
 
+def is_death(seen: LiveKernel) -> bool:
+    """Whether a kernel's process ended by itself: it stays dead, or is restarted with a reason."""
+    return seen.state is KernelState.DEAD or (seen.state is KernelState.RESTARTING and seen.reason is not None)
+
+
 def died(row: Kernel, seen: LiveKernel) -> bool:
     """Whether this is the news of a death: the kernel is dead or being restarted with a reason, and was neither."""
-    ended = seen.state is KernelState.DEAD or (seen.state is KernelState.RESTARTING and seen.reason is not None)
-    return ended and row.state not in (KernelState.DEAD, KernelState.RESTARTING)
+    return is_death(seen) and row.state not in (KernelState.DEAD, KernelState.RESTARTING)

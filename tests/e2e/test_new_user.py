@@ -196,7 +196,7 @@ def test_what_pip_installs_is_there_at_the_next_start(ada: Person, hub: RunningH
 
 def test_a_killed_hub_and_a_killed_proxy_leave_the_running_cell_alone(ada: Person, hub: RunningHub) -> None:
     ada.run("y = 'still here'; import os; pid = os.getpid()")
-    before = containers()
+    before = containers(hub.label)
     ada.run("import time\nfor i in range(8): time.sleep(1)\nprint('done')", wait=False)
     hub.kill("hub")
     hub.kill("proxy")
@@ -204,13 +204,13 @@ def test_a_killed_hub_and_a_killed_proxy_leave_the_running_cell_alone(ada: Perso
     ada.open_notebook("Untitled.ipynb")
     cell = ada.run("print(y, os.getpid() == pid)")
     expect(ada.output(cell)).to_contain_text("still here True", timeout=30_000)
-    assert containers() == before
+    assert containers(hub.label) == before
 
 
 def test_ctrl_c_leaves_the_container_and_the_next_start_finds_its_variables(ada: Person, hub: RunningHub) -> None:
-    before = containers()
+    before = containers(hub.label)
     assert hub.stop() < 5.0
-    assert containers() == before
+    assert containers(hub.label) == before
     hub.start()
     ada.open_notebook("Untitled.ipynb")
     cell = ada.run("print(y)")

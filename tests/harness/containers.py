@@ -13,7 +13,7 @@ def engine_answers() -> bool:
     return subprocess.run(["docker", "info"], capture_output=True, timeout=30).returncode == 0
 
 
-def containers(label: str = "kernelhub") -> list[str]:
-    """Ids of running containers with the label (``kernelhub``, or ``kernelhub=<hub id>``)."""
+def containers(label: str) -> list[str]:
+    """Ids of the running containers with the label: ``kernelhub=<hub id>`` for those of one hub."""
     command = ["docker", "ps", "-q", "--no-trunc", "--filter", f"label={label}"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

@@ -106,6 +106,11 @@ class RunningHub:
         """The flag that leads a command to this hub's data."""
         return "--data-dir", str(self.data_dir)
 
+    @property
+    def label(self) -> str:
+        """The label that all containers of this hub carry."""
+        return f"kernelhub={(self.data_dir / 'hub-id').read_text().strip()}"
+
     def find_child(self, name: str, other_than: int) -> psutil.Process | None:
         """The process of the ``hub`` or the ``proxy`` if there is one with another pid than `other_than`."""
         try:
@@ -148,8 +153,8 @@ class RunningHub:
         shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def _stop_containers(self) -> None:
-        hub_id = (self.data_dir / "hub-id").read_text().strip()
         if shutil.which("docker") and self.spawner == "docker":
+            hub_id = (self.data_dir / "hub-id").read_text().strip()
             found = subprocess.run(
                 ["docker", "ps", "-aq", "--filter", f"label=kernelhub={hub_id}"],
                 capture_output=True,

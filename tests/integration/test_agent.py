@@ -32,7 +32,6 @@ from proxy.contract.agent import (
 )
 from proxy.kit.agent_client import AgentClient, AgentRefused
 from proxy.kit.sockets import OpenedSocket, SocketRefused, open_socket
-from proxy.kit.zmq_context import shared_context
 
 SECONDS = 30.0
 """How long anything may take here before it counts as failed; far longer than it does take."""
@@ -99,7 +98,7 @@ class KernelClient:
         for channel, kind in (("shell", zmq.DEALER), ("iopub", zmq.SUB)):
             name = f"{attachment.kernel.kernel_id}-{KERNEL_SOCKETS[channel]}"
             opened = open_socket(workspace.run, name, os.getuid())
-            socket = shared_context().socket(kind)
+            socket = zmq.Context.instance().socket(kind)
             socket.set(zmq.LINGER, 0)
             if kind == zmq.SUB:
                 socket.set(zmq.SUBSCRIBE, b"")
@@ -499,7 +498,7 @@ async def test_a_deleted_terminal_ends_with_what_runs_in_it(workspace: Workspace
 
 async def test_a_program_that_floods_a_terminal_does_not_hold_up_anything_else(workspace: Workspace) -> None:
     await workspace.client.create_terminal()
-    deaf = shared_context().socket(zmq.DEALER)
+    deaf = zmq.Context.instance().socket(zmq.DEALER)
     deaf.set(zmq.LINGER, 0)
     deaf.set(zmq.RCVHWM, 1)
     deaf.connect(f"ipc://{workspace.run}/agent.sock")
@@ -549,7 +548,7 @@ async def test_wrong_requests_are_refused_with_their_codes(workspace: Workspace)
 
 
 async def test_garbage_from_a_peer_does_no_harm(workspace: Workspace) -> None:
-    rude = shared_context().socket(zmq.DEALER)
+    rude = zmq.Context.instance().socket(zmq.DEALER)
     rude.set(zmq.LINGER, 0)
     rude.connect(f"ipc://{workspace.run}/agent.sock")
     for frames in ([b""], [b"x", b"y", b"z"], [b"[" * 100_000], [b"\xff" * 1000], [b"x" * 5 * 1024**2]):

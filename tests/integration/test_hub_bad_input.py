@@ -137,9 +137,11 @@ async def test_a_link_works_once(hub: RunningHub) -> None:
         form["again"] = PASSWORD
         async with client.http.post(address, data=form, allow_redirects=False) as answer:
             assert answer.status == 302
-    async with HubClient(hub.address, "invited") as client:
-        async with client.http.post(address, data=form, allow_redirects=False) as answer:
-            assert answer.status in (403, 410)
+    async with (
+        HubClient(hub.address, "invited") as client,
+        client.http.post(address, data=form, allow_redirects=False) as answer,
+    ):
+        assert answer.status in (403, 410)
     assert ask(hub.address, f"/hub/invitation/{secret}", headers={"Accept": "text/html"}).status == 410
 
 

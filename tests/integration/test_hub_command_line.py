@@ -371,7 +371,7 @@ def test_hub_and_proxy_run_on_their_own_and_find_each_other_by_the_data_folder(h
     )
     try:
         assert process.stdout is not None
-        second = next(match[1] for line in process.stdout if (match := re.search(r"listens on (\S+)", line)))
+        second = next(match[1] for line in process.stdout if (match := re.search(r"listens on ([\d.:]+)", line)))
         eventually(lambda: ask(f"http://{second}", "/health/ready").status == 200)
         assert ask(f"http://{second}", "/hub/login").status == 200
     finally:

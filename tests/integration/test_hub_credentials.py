@@ -66,9 +66,11 @@ async def channels(
     """The kernel's WebSocket by these headers and nothing else."""
     address = f"{hub.address}/user/{name}/api/kernels/{kernel_id}/channels?session_id=s{query}"
     protocols = ["v1.kernel.websocket.jupyter.org"]
-    async with aiohttp.ClientSession() as http:
-        async with http.ws_connect(address, headers=headers, protocols=protocols) as socket:
-            yield KernelConnection(socket, "s")
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(address, headers=headers, protocols=protocols) as socket,
+    ):
+        yield KernelConnection(socket, "s")
 
 
 async def seconds_to_close(socket: aiohttp.ClientWebSocketResponse, began: float) -> float:

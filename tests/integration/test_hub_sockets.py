@@ -234,10 +234,13 @@ async def test_the_internal_header_of_a_client_gives_it_no_identity(hub: Running
 
 
 async def test_a_kernel_is_used_by_several_tabs_at_once(hub: RunningHub, ada: Account, kernel_id: str) -> None:
-    async with HubClient(hub.address, ada.name, ada.token) as client:
-        async with client.kernel(kernel_id) as first, client.kernel(kernel_id) as second:
-            await first.execute("shared = 'seen by both'")
-            assert text_of(await second.execute("print(shared)")) == "seen by both\n"
+    async with (
+        HubClient(hub.address, ada.name, ada.token) as client,
+        client.kernel(kernel_id) as first,
+        client.kernel(kernel_id) as second,
+    ):
+        await first.execute("shared = 'seen by both'")
+        assert text_of(await second.execute("print(shared)")) == "seen by both\n"
 
 
 async def test_both_framings_of_the_kernel_protocol_are_spoken(hub: RunningHub, ada: Account, kernel_id: str) -> None:

@@ -6,23 +6,18 @@ import asyncio
 import hashlib
 import hmac
 import json
-import multiprocessing
-import socket
 import struct
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import zmq
 import zmq.asyncio
 
-from proxy.cli import run
-from proxy.config import ProxySettings
-from tests.harness.proxy_rig import TOKEN, FakeAgent, FakeHub, FakeKernel, Rig, eventually, short_folder, text_of
+from tests.harness.proxy_process import World, run_world, until_read
+from tests.harness.proxy_rig import FakeKernel, text_of
 
 MIB = 1024 * 1024
 KEY = "key"
@@ -59,56 +54,10 @@ class StandIn:
         self._context.destroy(0)
 
 
-def _proxy(settings: ProxySettings) -> None:
-    asyncio.run(run(settings))
-
-
-@contextmanager
-def proxy_process(hub_port: int) -> Iterator[tuple[int, psutil.Process]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = ProxySettings(internal_token=TOKEN, port=port, hub_url=f"http://127.0.0.1:{hub_port}", static_roots={})
-    process = multiprocessing.get_context("spawn").Process(target=_proxy, args=(settings,), daemon=True)
-    process.start()
-    try:
-        yield port, psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.join(10)
-        assert process.exitcode == 0, "the proxy ended badly"
-
-
-class World(Rig):
-    """A rig whose proxy is another process."""
-
-    process: psutil.Process
-
-
-class _Port:
-    def __init__(self, port: int) -> None:
-        self.port = port
-
-
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    async with short_folder() as folder:
-        agent, hub = FakeAgent(folder), FakeHub()
-        await hub.start()
-        try:
-            with proxy_process(hub.port) as (port, process):
-                await eventually(lambda: _listens(port))
-                world = World(_Port(port), hub, agent, folder)  # type: ignore[arg-type]
-                world.process = process
-                yield world
-        finally:
-            await hub.stop()
-            await agent.close()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    async with run_world() as world:
+        yield world
 
 
 @pytest.fixture
@@ -123,14 +72,6 @@ async def stand_in(world: World, kernel: FakeKernel) -> AsyncIterator[StandIn]:
     stand_in = StandIn(world.folder, kernel)
     yield stand_in
     stand_in.close()
-
-
-async def until_read(world: World) -> None:
-    """Return when the proxy has nothing more to do: its CPU time stands still."""
-    last = -1.0
-    while (now := sum(world.process.cpu_times()[:2])) != last:
-        last = now
-        await asyncio.sleep(0.3)
 
 
 async def test_a_flood_of_prints_arrives_whole_and_in_order(world: World) -> None:

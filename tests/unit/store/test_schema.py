@@ -131,8 +131,14 @@ async def test_on_sqlite_rows_that_refer_to_nothing_undo_the_migration_that_left
 
 async def test_a_database_that_does_not_answer_is_an_unavailable_store() -> None:
     with pytest.raises(StoreUnavailable) as unavailable:
-        await schema.current("sqlite+aiosqlite:////nowhere/kernelhub.db")
+        await schema.upgrade("sqlite+aiosqlite:////nowhere/kernelhub.db")
     assert "/nowhere/kernelhub.db" in str(unavailable.value.__cause__)
+
+
+async def test_a_file_that_is_not_there_is_an_empty_database_and_is_not_made_by_asking(tmp_path: Path) -> None:
+    version = await schema.current(f"sqlite+aiosqlite:///{tmp_path}/none/kernelhub.db")
+    assert version.current is None and version.head
+    assert not list(tmp_path.iterdir())
 
 
 def is_sqlite(connection: Connection) -> bool:
