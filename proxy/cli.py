@@ -8,7 +8,7 @@ import signal
 
 from proxy.app import Proxy
 from proxy.config import ProxySettings
-from proxy.kit.zmq_context import raise_file_limit
+from proxy.kit.file_limit import raise_file_limit
 
 log = logging.getLogger(__name__)
 

@@ -86,7 +86,7 @@ class KernelSent:
     """What one drain of a socket brought: ZeroMQ messages, in order."""
 
     channel: str
-    messages: list[list[bytes]]
+    messages: list[list[Part]]
 
 
 Event = KernelObserved | SocketsOpened | SocketsFailed | PatienceEnded | ClientSent | KernelSent

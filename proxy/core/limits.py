@@ -16,7 +16,9 @@ class Limits:
     """Limits of one connection, in bytes unless the name says otherwise."""
 
     message_bytes: int = 128 * MIB
-    """Largest whole message, in either direction."""
+    """Largest whole message of a client."""
+    assembling_bytes: int = 56 * MIB
+    """Largest message of a kernel, and most bytes of its incomplete ones over all channels of a connection."""
     header_bytes: int = 64 * 1024
     """Largest header and largest parent header."""
     frames: int = 4096

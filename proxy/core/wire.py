@@ -53,7 +53,7 @@ class Signer:
         """The frames to send for `parts`; no identities, since a DEALER adds its own."""
         return [DELIMITER, self.sign(parts), *parts]
 
-    def unpack(self, frames: list[bytes], limits: Limits = DEFAULT_LIMITS) -> list[bytes]:
+    def unpack(self, frames: list[Part], limits: Limits = DEFAULT_LIMITS) -> list[Part]:
         """The parts of a received message. Raises BadWire when it is malformed, too large or wrongly signed."""
         if len(frames) > limits.frames:
             raise BadWire("wire.frames", f"a message has {len(frames)} frames")

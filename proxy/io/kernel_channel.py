@@ -43,6 +43,7 @@ from proxy.io.kernel_sockets import KernelSockets
 from proxy.io.websocket import ChannelHandler
 from proxy.kit.agent_client import AgentRefused, AgentSilent
 from proxy.kit.sockets import SocketRefused
+from proxy.kit.zmtp import Message
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ class KernelHandler(ChannelHandler):
     def _on_gone(self) -> None:
         self.end(CloseCode.SERVICE_RESTART, "the kernel's container does not answer")
 
-    def _on_messages(self, channel: str, messages: list[list[bytes]]) -> None:
+    def _on_messages(self, channel: str, messages: list[Message]) -> None:
         self._feed(KernelSent(channel, messages))
 
     def _on_overflow(self) -> None:

@@ -4,7 +4,7 @@ It connects with the first request and stays connected: it pings, notices at onc
 fails what was asked of it, and opens the path anew for the next request. A request that could not be sent yet
 waits for the agent within its own deadline, so `hello(timeout=60)` is how one waits for a container to come up.
 
-Resource handling: one DEALER socket, its monitor and the socket's inode per client, and one task; all are
+Resource handling: one connection and the socket's inode per client, and one task; all are
 released by `close`. Error handling: every method raises AgentRefused or AgentSilent, and SocketRefused never
 escapes (an unsafe socket is a silent agent).
 """
@@ -156,7 +156,7 @@ class AgentClient:
             self._obstacle = str(refusal)
             return
         self._link = link
-        self._obstacle = "the socket does not accept"
+        self._obstacle = f"the socket does not accept: {link.obstacle}" if link.obstacle else "the agent does not greet"
         for request_id, pending in list(self._pending.items()):
             link.send(request_id, pending.frame)
 

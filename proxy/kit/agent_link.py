@@ -1,8 +1,7 @@
-"""One ZeroMQ connection to one agent's socket, on an asyncio loop, without threads of its own.
+"""One ZeroMQ connection to one agent's socket, on an asyncio loop, without threads.
 
-The descriptor that libzmq offers is edge-triggered: it says once that something changed. So each time it
-fires, and after each send, the socket is read until it has nothing more: a bounded number of messages and
-bytes at a time, and bytes at a bounded rate, so that a flooding agent cannot hold the loop.
+A slice of messages and bytes is read at a time, and bytes at a bounded rate, so that a flooding agent cannot
+hold the loop; what it may make us keep is one message.
 """
 
 from __future__ import annotations
@@ -12,23 +11,26 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-import zmq
-
 from proxy.contract.agent import AGENT_SOCKET, MAX_MESSAGE_BYTES
 from proxy.kit.sockets import is_same_socket, open_socket
-from proxy.kit.zmq_context import shared_context
-
-READ_BATCH = 64
-"""Messages read before other work of the loop gets its turn."""
-
-READ_BYTES = 256 * 1024
-"""Bytes read before the link rests, so that large messages cannot hold the loop either."""
+from proxy.kit.zmtp import Bounds, Message, SocketType
+from proxy.kit.zmtp_client import Terms, ZmtpClient
+from proxy.kit.zmtp_connection import Slice
 
 BYTES_PER_SECOND = 32 * 1024 * 1024
-"""The rest is as long as that what was read keeps to this rate: nobody's agent has more to say for long."""
+"""Reading rests as long as needed to keep to this rate: nobody's agent has more to say for long."""
 
-RECEIVE_QUEUE = 16
-"""Messages that libzmq holds for us: with the largest size, the bound of what a flooding agent costs."""
+REST_FROM_SECONDS = 0.004
+"""A shorter rest is not worth a timer; it is added to the next one."""
+
+AHEAD_BYTES = 2 * MAX_MESSAGE_BYTES
+"""Once so much waits for an agent that does not read, requests are kept here: known not to have been sent."""
+
+TERMS = Terms(
+    SocketType.DEALER,
+    Bounds(frame_bytes=MAX_MESSAGE_BYTES, message_bytes=MAX_MESSAGE_BYTES, frames=4),
+    Slice(read_bytes=256 * 1024, messages=64),
+)
 
 
 class AgentLink:
@@ -54,32 +56,23 @@ class AgentLink:
         self._outbox: deque[tuple[int, bytes]] = deque()
         self._loop = asyncio.get_running_loop()
         self._resting: asyncio.TimerHandle | None = None
+        self._free_at = 0.0
         self._closed = False
         self.established = False
-        try:
-            self._connect()
-        except BaseException:
-            self._opened.close()
-            raise
+        self._client = ZmtpClient(
+            self._opened,
+            owner_uid,
+            TERMS,
+            on_messages=self._receive,
+            on_ready=self._stands,
+            on_lost=self._ended,
+            on_drained=self._flush,
+        )
 
-    def _connect(self) -> None:
-        self._socket = socket = shared_context().socket(zmq.DEALER)
-        socket.set(zmq.LINGER, 0)
-        socket.set(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        socket.set(zmq.RCVHWM, RECEIVE_QUEUE)
-        socket.set(zmq.IMMEDIATE, 1)  # what was not sent is kept here, and is known not to have been sent
-        socket.set(zmq.RECONNECT_IVL, 50)
-        socket.set(zmq.RECONNECT_IVL_MAX, 1000)
-        socket.set(zmq.HANDSHAKE_IVL, 10_000)
-        watched = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-        self._monitor = socket.get_monitor_socket(watched)
-        socket.connect(self._opened.endpoint)
-        self._fds = (int(socket.get(zmq.FD)), int(self._monitor.get(zmq.FD)))
-        self._loop.add_reader(self._fds[0], self._pump)
-        self._loop.add_reader(self._fds[1], self._watch)
-        # An edge that fell before add_reader is never told again.
-        self._loop.call_soon(self._pump)
-        self._loop.call_soon(self._watch)
+    @property
+    def obstacle(self) -> str:
+        """Why no connection stands, in words; "" when nothing is known."""
+        return self._client.obstacle
 
     def send(self, tag: int, frame: bytes) -> None:
         """Send `frame` as soon as the connection stands; `on_sent` is called with `tag` then."""
@@ -95,64 +88,38 @@ class AgentLink:
         if self._closed:
             return
         self._closed = True
-        self._wake()
-        for fd in self._fds:
-            self._loop.remove_reader(fd)
-        self._socket.disable_monitor()
-        self._monitor.close(0)
-        self._socket.close(0)
-        self._opened.close()
-
-    def _flush(self) -> None:
-        while self._outbox and not self._closed:
-            tag, frame = self._outbox[0]
-            try:
-                self._socket.send(frame, zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            self._outbox.popleft()
-            self._on_sent(tag)
-        if not self._closed and self._resting is None and int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
-            self._loop.call_soon(self._pump)
-
-    def _pump(self) -> None:
-        taken = 0
-        for _ in range(READ_BATCH):
-            if self._closed or self._resting is not None:
-                break
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            taken += sum(map(len, frames))
-            self._on_frame(frames[0] if len(frames) == 1 else b"")
-            if taken >= READ_BYTES and not self._closed:
-                self._resting = self._loop.call_later(taken / BYTES_PER_SECOND, self._read_on)
-        if not self._closed:
-            self._flush()
-
-    def _read_on(self) -> None:
-        self._wake()
-        self._pump()
-
-    def _wake(self) -> None:
         if self._resting is not None:
             self._resting.cancel()
-            self._resting = None
+        self._client.close()
 
-    def _watch(self) -> None:
-        """Learn from libzmq that the connection stands or has ended; read what came before its end."""
-        while not self._closed:
-            try:
-                frames = self._monitor.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+    def _stands(self) -> None:
+        self.established = True
+        self._flush()
+
+    def _ended(self, reason: str) -> None:
+        if not self._closed:
+            self.close()
+            self._on_down(reason)
+
+    def _flush(self) -> None:
+        while self._outbox and self.established and not self._closed and self._client.waiting_bytes < AHEAD_BYTES:
+            tag, frame = self._outbox.popleft()
+            self._client.send([frame])
+            self._on_sent(tag)
+
+    def _receive(self, messages: list[Message]) -> None:
+        taken = 0
+        for frames in messages:
+            if self._closed:
                 return
-            event = int.from_bytes(bytes(frames[0])[:2], "little")
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self.established = True
-                self._flush()
-            elif event == zmq.EVENT_DISCONNECTED and self.established:
-                self._read_on()
-                if not self._closed:
-                    self._on_down("the agent closed the connection")
-                return
+            taken += sum(map(len, frames))
+            self._on_frame(bytes(frames[0]) if len(frames) == 1 else b"")
+        now = self._loop.time()
+        self._free_at = max(now, self._free_at) + taken / BYTES_PER_SECOND
+        if self._free_at - now > REST_FROM_SECONDS and not self._closed and self._resting is None:
+            self._client.pause()
+            self._resting = self._loop.call_at(self._free_at, self._read_on)
+
+    def _read_on(self) -> None:
+        self._resting = None
+        self._client.resume()

@@ -24,7 +24,7 @@ class SocketMissing(SocketRefused):
 
 @dataclass(slots=True)
 class OpenedSocket:
-    """A socket's inode, held open: `close` it after the ZeroMQ socket that connects to `endpoint`."""
+    """A socket's inode, held open: `close` it after the last connection to `path`."""
 
     fd: int
     inode: tuple[int, int]
@@ -36,7 +36,7 @@ class OpenedSocket:
 
     @property
     def endpoint(self) -> str:
-        """The address for ZeroMQ's connect."""
+        """The same for libzmq's connect."""
         return f"ipc://{self.path}"
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ Source: RFC 37/ZMTP 3.1 and 23/ZMTP 3.0 of rfc.zeromq.org; section titles are na
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ class _Stage(Enum):
 
 
 class Engine:
-    """This side of one connection.
+    """Our side of one connection.
 
     Send `GREETING` first. Then, while `is_hungry`, give it what the peer sent, through `feed` or, when there is a
     `place`, by writing there and telling how much with `filled`; call `take`; send what `replies` collected.
@@ -159,7 +160,7 @@ class Engine:
         """So many bytes were written to `place`. Appends the message to `messages` if that completes it."""
         place = self._place
         if place is None:
-            raise AssertionError("nothing is being received")  # noqa: EM101  a caller's mistake
+            raise AssertionError("nothing is being received")
         self._filled += count
         if self._filled == len(place):
             size, self._place, self._filled = len(place), None, 0
@@ -326,7 +327,7 @@ class Engine:
         if more and len(self._parts) + 1 >= self._bounds.frames:
             raise ZmtpError("zmtp.frames", f"a message has more than {len(self._parts)} frames")
         try:
-            self._place = memoryview(mmap.mmap(-1, size) if size >= MAP_FROM_BYTES else bytearray(size))
+            self._place = memoryview(_map(size) if size >= MAP_FROM_BYTES else bytearray(size))
         except OSError as error:
             raise ZmtpError("zmtp.frame", f"there is no memory for a frame of {size} bytes") from error
         self._place[: len(begun)] = begun
@@ -341,6 +342,14 @@ class Engine:
             if not 2 <= len(body) <= 2 + CONTEXT_BYTES:
                 raise ZmtpError("zmtp.command", f"a PING has {len(body)} bytes")
             self.replies += encode_command(b"PONG", body[2:])
+
+
+def _map(size: int) -> mmap.mmap:
+    """Memory of its own, given page by page: a huge page is 2 MiB for the first byte of every connection."""
+    mapping = mmap.mmap(-1, size)
+    with contextlib.suppress(OSError):  # a kernel without huge pages
+        mapping.madvise(mmap.MADV_NOHUGEPAGE)
+    return mapping
 
 
 def encode_message(frames: Sequence[Part]) -> list[Part]:
@@ -391,7 +400,7 @@ def encode_subscription(topic: bytes, peer_minor: int) -> bytes:
 
 def _split_command(command: bytes) -> tuple[bytes, bytes]:
     length = command[0] if command else 0
-    if not 0 < length < len(command) + (length == len(command) - 1):
+    if not 0 < length < len(command):
         raise ZmtpError("zmtp.command", "a command has no name")
     return command[1 : 1 + length], command[1 + length :]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,6 @@ import zmq
 
 from proxy.contract.agent import MAX_MESSAGE_BYTES, AgentEvent, TerminalExit
 from proxy.kit.agent_client import AgentClient, AgentNonsense, AgentRefused, AgentSilent
-from proxy.kit.zmq_context import shared_context
 
 
 class ScriptedAgent:
@@ -23,7 +23,7 @@ class ScriptedAgent:
 
     def __init__(self, folder: Path) -> None:
         self._loop = asyncio.get_running_loop()
-        self._socket = shared_context().socket(zmq.ROUTER)
+        self._socket = zmq.Context.instance().socket(zmq.ROUTER)
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.SNDHWM, 0)
         self._path = folder / "agent.sock"
@@ -124,10 +124,9 @@ async def test_a_request_waits_for_the_agent_to_come_up(folder: Path, client: Ag
 
 
 async def test_a_stale_socket_is_left_when_a_live_one_takes_its_place(folder: Path, client: AgentClient) -> None:
-    stale = shared_context().socket(zmq.ROUTER)
-    stale.bind(f"ipc://{folder / 'other.sock'}")
-    os.link(folder / "other.sock", folder / "agent.sock")
-    stale.close(0)
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(folder / "agent.sock"))
+        stale.listen()
     waiting = asyncio.create_task(client.ping(timeout=10))
     await until(lambda: client._link is not None)
     (folder / "agent.sock").unlink()
@@ -306,7 +305,7 @@ async def test_after_close_nothing_is_asked_and_no_descriptor_is_left(folder: Pa
         await client.close()
         with pytest.raises(AgentSilent, match="closed"):
             await client.ping()
-    # libzmq closes in its own thread, and the agent's side of each connection closes with it.
+    # The agent is libzmq: it closes in its own thread, and its side of each connection closes with it.
     await until(lambda: descriptors() <= before)
 
 

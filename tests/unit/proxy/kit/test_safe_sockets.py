@@ -1,4 +1,4 @@
-"""proxy.kit.sockets and zmq_context: what is opened in a folder that somebody hostile can write to."""
+"""proxy.kit.sockets and file_limit: what is opened in a folder that somebody hostile can write to."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import zmq
 
+from proxy.kit.file_limit import raise_file_limit
 from proxy.kit.sockets import SocketMissing, SocketRefused, is_same_socket, open_socket
-from proxy.kit.zmq_context import raise_file_limit, shared_context
 
 
 @pytest.fixture
@@ -105,15 +104,6 @@ def test_a_socket_that_was_replaced_is_noticed(folder: Path) -> None:
         assert not is_same_socket(folder, "s", opened)
         with bind(folder / "s"):
             assert not is_same_socket(folder, "s", opened)
-
-
-def test_one_context_holds_more_sockets_than_the_default() -> None:
-    context = shared_context()
-    assert shared_context() is context
-    sockets = [context.socket(zmq.PAIR) for _ in range(1500)]
-    assert len(sockets) == 1500
-    for one in sockets:
-        one.close(0)
 
 
 def test_the_file_limit_is_raised_and_never_lowered() -> None:
