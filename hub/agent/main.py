@@ -7,6 +7,8 @@ import ctypes
 import os
 import re
 import signal
+import site
+import sys
 from typing import Any
 
 import zmq
@@ -30,6 +32,18 @@ END_SECONDS = 5.0
 _OURS = re.compile(r"(agent\.sock|(spare-[0-9a-f]{8}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(-[1-5]|\.json))\Z")
 
 
+def make_user_site() -> None:
+    """Make the folder of packages that ``pip install`` puts into the home, if Python has one here.
+
+    Python looks there only if the folder exists when it starts; without it, what a first ``pip install`` brings
+    could not be imported before the kernel's next start.
+    """
+    if sys.prefix != sys.base_prefix:
+        return  # a virtual environment, which has none
+    with contextlib.suppress(OSError):  # a full or read-only home: the kernel starts all the same
+        os.makedirs(site.getusersitepackages(), exist_ok=True)
+
+
 def main() -> int:
     """Run the agent until SIGTERM; return its exit status."""
     _forbid_tracing()
@@ -40,6 +54,7 @@ def main() -> int:
     except ValueError:
         spares = 0
     remove_leftovers(run_folder)
+    make_user_site()
     Agent(run_folder, home, spares).run()
     return 0
 

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import click
+
 from hub.auth.assemble import Auth, make_auth
 from hub.config import Settings
 from hub.domain.users import User, normalise_username
@@ -64,6 +66,8 @@ async def offline(settings: Settings) -> AsyncIterator[Offline]:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     if (await schema.current(settings.sqlalchemy_url)).current is None:
         await schema.upgrade(settings.sqlalchemy_url)
+        where = "PostgreSQL" if settings.database_url else str(settings.data_dir)
+        click.echo(f"made a new database ({where}); if there should be one, check --data-dir and --config", err=True)
     await schema.require_current(settings.sqlalchemy_url)
     store = Store(settings.sqlalchemy_url)
     auth = make_auth(settings, store, SystemClock())

@@ -28,6 +28,7 @@ _UNTRACKED = [
 
 _SWITCHED_OFF = [
     "@jupyterlab/apputils-extension:announcements",  # asks for news from elsewhere
+    "@jupyterlab/hub-extension:connectionlost",  # offers to start a server again: there is none, and it comes back
     "@jupyterlab/extensionmanager-extension:plugin",  # what is installed is the administrators'
     "@jupyterlab/pluginmanager-extension:plugin",
 ]

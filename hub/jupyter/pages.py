@@ -47,3 +47,13 @@ class HomeHandler(JupyterHandler):
     def get(self, _name: str) -> None:
         """Redirect."""
         self.redirect(self.base_url + "lab")
+
+
+class LogOutHandler(JupyterHandler):
+    """``/user/<name>/logout``: where JupyterLab's menu leads; the hub's page does it."""
+
+    page: ClassVar[bool | None] = True
+
+    def get(self, _name: str) -> None:
+        """Redirect."""
+        self.redirect("/hub/logout")

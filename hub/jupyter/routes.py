@@ -62,6 +62,7 @@ _TABLE: list[tuple[str, type[RequestHandler]]] = [
     (r"/(?:lab/)?(?:api|lsp)(?:/.*)?", NoSuchApi),
     # Pages
     (r"/?", pages.HomeHandler),
+    (r"/logout", pages.LogOutHandler),
     (r"/((?:lab|doc)(?:/.*)?)", pages.LabHandler),
 ]
 

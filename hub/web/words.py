@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from hub.domain.kernels import Kernel, KernelState
@@ -67,7 +67,10 @@ def kernel(value: Kernel) -> Words:
     """A kernel's state, and why it died if it did."""
     if value.state is KernelState.DEAD:
         return Words("dead", value.reason or "It ended without saying why.", "bad")
-    return _KERNEL[value.state]
+    words = _KERNEL[value.state]
+    if value.reason is None:
+        return words
+    return replace(words, sentence=f"It died and was started again, without its variables: {value.reason}.")
 
 
 def span(value: timedelta) -> str:

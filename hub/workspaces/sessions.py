@@ -114,25 +114,48 @@ class Sessions:
 
         Raises NotFound, BadRequest for a path that another session has, and what `Kernels.start` raises.
         """
-        session = await self._row(user, session_id)
-        changed = replace(
-            session,
-            path=session.path if path is None else path,
-            name=session.name if name is None else name,
-            type=session.type if type is None else type,
-        )
+        before = await self._row(user, session_id)
         if kernel_id is not None:
-            changed = replace(changed, kernel_id=(await self._kernels.get(user, kernel_id)).kernel.id)
+            wanted = (await self._kernels.get(user, kernel_id)).kernel.id
         elif kernel_name is not None:
-            changed = replace(changed, kernel_id=(await self._kernels.start(user, kernel_name, changed.path)).kernel.id)
+            wanted = (await self._kernels.start(user, kernel_name, path or before.path)).kernel.id
+        else:
+            wanted = None
+        changed = await self._change(user, session_id, path, name, type, wanted)
+        if wanted is not None and wanted != before.kernel_id:
+            await self._kernels.shutdown(user, before.kernel_id, "replaced by another kernel in its notebook")
+        return SessionModel(changed, await self._kernels.get(user, changed.kernel_id))
+
+    async def _change(
+        self,
+        user: User,
+        session_id: SessionId,
+        path: str | None,
+        name: str | None,
+        type: str | None,
+        kernel_id: KernelId | None,
+    ) -> Session:
+        """Change what is given and nothing else, in one unit of work.
+
+        JupyterLab renames a notebook by two requests at once, one with the path and one with the name; neither may
+        write what the other one changes, nor answer what was before.
+        """
         try:
             async with self._store.unit() as unit:
+                session = await unit.sessions.find(session_id)
+                if session is None or session.user_id != user.id:
+                    raise _no_such_session(session_id)
+                changed = replace(
+                    session,
+                    path=session.path if path is None else path,
+                    name=session.name if name is None else name,
+                    type=session.type if type is None else type,
+                    kernel_id=kernel_id or session.kernel_id,
+                )
                 await unit.sessions.save(changed)
+                return changed
         except Conflict as error:
-            raise BadRequest(f"Another session has the path {changed.path!r}.") from error
-        if changed.kernel_id != session.kernel_id:
-            await self._kernels.shutdown(user, session.kernel_id, "replaced by another kernel in its notebook")
-        return await self.get(user, session_id)
+            raise BadRequest(f"Another session has the path {path!r}.") from error
 
     async def delete(self, user: User, session_id: SessionId) -> None:
         """End a session and its kernel. Raises NotFound."""
@@ -157,5 +180,9 @@ class Sessions:
         async with self._store.reading() as unit:
             session = await unit.sessions.find(session_id)
         if session is None or session.user_id != user.id:
-            raise NotFound(f"Session not found: session_id={session_id!r}")
+            raise _no_such_session(session_id)
         return session
+
+
+def _no_such_session(session_id: SessionId) -> NotFound:
+    return NotFound(f"Session not found: session_id={session_id!r}")

@@ -346,7 +346,7 @@ class Engine:
 
 def _map(size: int) -> mmap.mmap:
     """Memory of its own, given page by page: a huge page is 2 MiB for the first byte of every connection."""
-    mapping = mmap.mmap(-1, size)
+    mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):  # a kernel without huge pages
         mapping.madvise(mmap.MADV_NOHUGEPAGE)
     return mapping

@@ -155,8 +155,9 @@ class ZmtpConnection:
                         got = len(data)
                         engine.feed(data)
                     else:
-                        asked = len(place)
-                        got = self._socket.recv_into(place)
+                        # A sender that keeps up would fill all of it before the budget is looked at.
+                        asked = min(len(place), READ_BYTES)
+                        got = self._socket.recv_into(place, asked)
                         place.release()
                         engine.filled(got, messages)
                     if not got:

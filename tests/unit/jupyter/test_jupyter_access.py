@@ -10,11 +10,11 @@ import pytest
 
 from hub.http.handler import Access, HubHandler
 from hub.jupyter.account import VersionHandler
-from hub.jupyter.pages import HomeHandler, LabHandler
+from hub.jupyter.pages import HomeHandler, LabHandler, LogOutHandler
 from hub.jupyter.routes import routes
 
 KERNEL = "0f7e8d3e-0000-4000-8000-000000000000"
-PAGES = (HomeHandler, LabHandler)
+PAGES = (HomeHandler, LogOutHandler, LabHandler)
 _EXAMPLES = {
     r"([^/]+)": "x",
     r"((?:/[^/]+)*/?)": "/x.ipynb",
