@@ -13,11 +13,24 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.harness.browser import Person
+from tests.harness.browser import ARTEFACTS, Person
 from tests.harness.containers import containers
 from tests.harness.running import RunningHub, eventually
 
 pytestmark = [pytest.mark.docker, pytest.mark.browser]
+BACKEND = """
+import zipfile
+
+def build_wheel(folder, *_):
+    name = "greeting-1-py3-none-any.whl"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
+        wheel.writestr("greeting.py", "WORD = 'hello'")
+        wheel.writestr("greeting-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: greeting\\nVersion: 1\\n")
+        wheel.writestr("greeting-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\n")
+        wheel.writestr("greeting-1.dist-info/RECORD", "")
+    return name
+"""
+"""A package that pip can build without asking any index."""
 PASSWORD = "seven otters juggle lanterns"
 
 
@@ -186,12 +199,34 @@ def test_files_are_renamed_and_deleted(ada: Person) -> None:
     expect(renamed).to_have_count(0)
 
 
-def test_what_pip_installs_is_there_at_the_next_start(ada: Person, hub: RunningHub) -> None:
+def test_what_pip_installs_lands_in_the_home_and_is_imported_at_once(ada: Person, hub: RunningHub) -> None:
     home = next((hub.data_dir / "homes").glob("*/numbers.csv")).parent
+    package = home / "package"
+    package.mkdir()
+    (package / "pyproject.toml").write_text(
+        '[project]\nname = "greeting"\nversion = "1"\n[build-system]\nrequires = []\n'
+        'build-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (package / "backend.py").write_text(BACKEND)
     ada.open_notebook("Untitled.ipynb")
-    cell = ada.run("import site; print(site.getusersitepackages())")
-    expect(ada.output(cell)).to_contain_text("/home/jovyan/.local/lib/python3")
-    assert home.stat().st_uid >= 1000
+    ada.run("%pip install --quiet --no-build-isolation --no-deps ./package")
+    cell = ada.run("import greeting; print(greeting.WORD, greeting.__file__)")
+    expect(ada.output(cell)).to_contain_text("hello /home/jovyan/.local/lib/python3")
+
+
+def test_a_renamed_notebook_is_one_file_and_its_tab_follows(ada: Person) -> None:
+    ada.menu("File", "Rename Notebook…")
+    dialog = ada.page.get_by_role("dialog")
+    dialog.locator("input").fill("analysis.ipynb")
+    dialog.get_by_role("button", name="Rename").click()
+    expect(ada.tab("analysis.ipynb")).to_be_visible()
+    cell = ada.run("print('renamed')")
+    expect(ada.output(cell)).to_contain_text("renamed")
+    ada.menu("File", "Save Notebook")
+    expect(ada.page.locator(".jp-mod-dirty")).to_have_count(0)
+    expect(ada.page).to_have_url(re.compile(r"/lab/tree/analysis\.ipynb"))
+    listed = ada.context.request.get(f"{ada.address}/user/ada/api/contents").json()["content"]
+    assert [entry["name"] for entry in listed if entry["type"] == "notebook"] == ["analysis.ipynb"]
 
 
 def test_a_killed_hub_and_a_killed_proxy_leave_the_running_cell_alone(ada: Person, hub: RunningHub) -> None:
@@ -201,7 +236,7 @@ def test_a_killed_hub_and_a_killed_proxy_leave_the_running_cell_alone(ada: Perso
     hub.kill("hub")
     hub.kill("proxy")
     ada.page.wait_for_timeout(500)
-    ada.open_notebook("Untitled.ipynb")
+    ada.open_notebook("analysis.ipynb")
     cell = ada.run("print(y, os.getpid() == pid)")
     expect(ada.output(cell)).to_contain_text("still here True", timeout=30_000)
     assert containers(hub.label) == before
@@ -212,7 +247,7 @@ def test_ctrl_c_leaves_the_container_and_the_next_start_finds_its_variables(ada:
     assert hub.stop() < 5.0
     assert containers(hub.label) == before
     hub.start()
-    ada.open_notebook("Untitled.ipynb")
+    ada.open_notebook("analysis.ipynb")
     cell = ada.run("print(y)")
     expect(ada.output(cell)).to_contain_text("still here", timeout=30_000)
 
@@ -222,10 +257,19 @@ def test_signing_out_kills_the_page_and_its_sockets_within_five_seconds(ada: Per
     second.goto(f"{ada.address}/hub/home")
     closed: list[float] = []
     ada.page.on("websocket", lambda socket: socket.on("close", lambda _: closed.append(time.monotonic())))
-    ada.open_notebook("Untitled.ipynb")
+    ada.open_notebook("analysis.ipynb")
+    expect(second.get_by_text("Running since")).to_be_visible()
+    second.screenshot(path=ARTEFACTS / "home.png")
     second.get_by_role("button", name=re.compile("^Sign out$", re.I)).first.click()
     began = time.monotonic()
     eventually(lambda: (ada.page.wait_for_timeout(50), closed)[1], 6.0, "the sockets' end")
     assert closed[0] - began < 5.0
     answer = ada.context.request.get(f"{ada.address}/user/ada/api/contents")
     assert answer.status == 403
+
+
+def test_log_out_in_jupyterlabs_menu_signs_out(ada: Person) -> None:
+    ada.sign_in(PASSWORD)
+    ada.menu("File", "Log Out")
+    expect(ada.page.get_by_text("You are signed out")).to_be_visible()
+    assert ada.context.request.get(f"{ada.address}/user/ada/api/contents").status == 403
