@@ -50,6 +50,9 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
+        if (problem := _cannot_listen(self._settings.host, self._port)) is not None:
+            click.echo(f"kernelhub does not start: {problem} Choose another with --port.", err=True)
+            return REFUSED_TO_START
         status = await self._run_to_end("db", "upgrade")
         if status != 0:
             return status
@@ -136,8 +139,8 @@ class Supervisor:
                 address = f"http://{_bracketed(_reachable(self._settings.host))}:{self._port}"
                 while not await is_ready(address):  # noqa: ASYNC110 - another process becomes ready
                     await asyncio.sleep(0.1)
-                self._was_ready = True
                 welcome = await ask_welcome(hub_url, token)
+                self._was_ready = True
         except (TimeoutError, OSError) as error:
             click.echo(f"The hub was not ready within {READY_SECONDS:.0f} s: {error}", err=True)
             return
@@ -155,6 +158,18 @@ def _greeting(address: str, welcome: Welcome) -> str:
             f"  {address}{welcome.setup_path}",
         ]
     return "\n".join([*lines, "", "Ctrl-C stops it; users' kernels go on.", ""])
+
+
+def _cannot_listen(host: str, port: int) -> str | None:
+    """Why nobody can listen there, as a sentence; None if one can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return f"it cannot listen on {_bracketed(host)}:{port}: {error.strerror}."
+    return None
 
 
 def _free_port(host: str) -> int:
