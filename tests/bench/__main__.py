@@ -66,7 +66,7 @@ async def warm_starts(hub: RunningHub) -> list[float]:
                 await client.sign_in(PASSWORD)
                 for session in (await client.request("GET", "api/sessions"))[1]:
                     await client.request("DELETE", f"api/sessions/{session['id']}")
-        await asyncio.sleep(6)  # the spare kernel is started when the container is quiet
+        await asyncio.sleep(12)  # the next spare kernel is started once the container has been quiet for 8 s
         times.append(await first_output(hub, "warm"))
     return times
 
