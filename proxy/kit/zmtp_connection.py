@@ -181,6 +181,9 @@ class ZmtpConnection:
             self._reply()
         if not was_ready and engine.is_ready and not self._is_closed:
             self._deadline.cancel()
+            # What was sent before the peer's READY waits, and the socket's readiness to take it has been told already.
+            if not self._is_writing:
+                self._writable()
             self._on_ready()
         if messages and not self._is_closed:
             self._on_messages(messages)

@@ -87,6 +87,23 @@ async def accept(listener: socket.socket, say: bytes = GREETING + READY) -> sock
     return peer
 
 
+async def test_what_was_sent_during_the_handshake_goes_out_when_it_ends(folder: Path) -> None:
+    loop = asyncio.get_running_loop()
+    listener = listen(folder)
+    side = Side(folder)
+    peer = await accept(listener, GREETING)
+    heard = b""
+    while encode_ready(SocketType.DEALER, b"me") not in heard:  # the client has nothing left to say of its own
+        heard += await asyncio.wait_for(loop.sock_recv(peer, 4096), 10)
+    side.client.send([b"held"])
+    await loop.sock_sendall(peer, READY)
+    message = await asyncio.wait_for(loop.sock_recv(peer, 4096), 10)
+    assert message == b"".join(encode_message([b"held"]))
+    side.client.close()
+    peer.close()
+    listener.close()
+
+
 # ---- libzmq at the other end
 
 
