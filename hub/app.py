@@ -20,7 +20,7 @@ from hub.config import DEFAULT_HUB_PORT, ConfigError, Settings
 from hub.contents.models import Limits
 from hub.contents.service import ContentsOfUsers
 from hub.cull.loop import Culler
-from hub.errors import HubError
+from hub.errors import REFUSED_TO_START, HubError
 from hub.http.application import make_application
 from hub.http.services import Services
 from hub.internal_token import read_or_make_internal_token
@@ -50,7 +50,6 @@ from proxy.kit.tasks import TaskOwner
 log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 60.0
-REFUSED_TO_START = 2
 MAX_HEADER_BYTES = 64 * 1024
 
 

@@ -37,6 +37,11 @@ DEFAULT_METRICS_PORT = 8082
 """Where a proxy answers ``/metrics`` that `serve` did not give a free port."""
 
 
+def bracketed(host: str) -> str:
+    """A host as addresses write it: IPv6 in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
 class ConfigError(Exception):
     """The configuration is wrong; the message lists every mistake, a line each."""
 
@@ -199,8 +204,7 @@ class Settings(BaseSettings):
     @property
     def hub_url(self) -> str:
         """Where proxies find the hub."""
-        host = f"[{self.hub_host}]" if ":" in self.hub_host else self.hub_host
-        return f"http://{host}:{self.hub_port or DEFAULT_HUB_PORT}"
+        return f"http://{bracketed(self.hub_host)}:{self.hub_port or DEFAULT_HUB_PORT}"
 
     @property
     def config_file(self) -> Path | None:

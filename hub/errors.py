@@ -29,6 +29,9 @@ chained (``raise … from error``) and goes to the log.
 
 from __future__ import annotations
 
+REFUSED_TO_START = 2
+"""Exit status of a process that says: the configuration is wrong, starting again would not help."""
+
 
 class HubError(Exception):
     """Base of all errors that are meant to be shown. `message` is one sentence for a person."""

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 
 import click
 
-from hub.config import Settings
+from hub.config import Settings, bracketed
+from hub.errors import REFUSED_TO_START
 from hub.internal_token import read_or_make_internal_token
 from hub.welcome import Welcome, ask_welcome, is_ready
 
@@ -27,8 +28,6 @@ SETTLED_SECONDS = 30.0
 READY_SECONDS = 60.0
 STOP_SECONDS = 5.0
 STOP_WORKSPACES_SECONDS = 60.0
-REFUSED_TO_START = 2
-"""A child's exit status that says: the configuration is wrong, starting again would not help."""
 
 
 class Supervisor:
@@ -71,7 +70,7 @@ class Supervisor:
     @property
     def address(self) -> str:
         """Where browsers find the hub."""
-        return self._settings.public_url or f"http://{_bracketed(self._settings.host)}:{self._port}"
+        return self._settings.public_url or f"http://{bracketed(self._settings.host)}:{self._port}"
 
     async def _keep(self, name: str, *flags: str) -> None:
         """Run one child, again and again, until cancelled; then stop it."""
@@ -133,10 +132,10 @@ class Supervisor:
     async def _greet(self) -> None:
         """Once proxy and hub are ready, say the one address and how to begin."""
         token = await asyncio.to_thread(read_or_make_internal_token, self._settings.data_dir)
-        hub_url = f"http://{_bracketed(self._settings.hub_host)}:{self._hub_port}"
+        hub_url = f"http://{bracketed(self._settings.hub_host)}:{self._hub_port}"
         try:
             async with asyncio.timeout(READY_SECONDS):
-                address = f"http://{_bracketed(_reachable(self._settings.host))}:{self._port}"
+                address = f"http://{bracketed(_reachable(self._settings.host))}:{self._port}"
                 while not await is_ready(address):  # noqa: ASYNC110 - another process becomes ready
                     await asyncio.sleep(0.1)
                 welcome = await ask_welcome(hub_url, token)
@@ -168,7 +167,7 @@ def _cannot_listen(host: str, port: int) -> str | None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        return f"it cannot listen on {_bracketed(host)}:{port}: {error.strerror}."
+        return f"it cannot listen on {bracketed(host)}:{port}: {error.strerror}."
     return None
 
 
@@ -178,10 +177,6 @@ def _free_port(host: str) -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _reachable(host: str) -> str:

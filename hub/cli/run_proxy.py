@@ -11,12 +11,12 @@ import click
 from hub.cli.options import Settings, with_settings
 from hub.cli.parent import end_with_parent
 from hub.config import DEFAULT_METRICS_PORT
+from hub.errors import REFUSED_TO_START
 from hub.internal_token import read_or_make_internal_token
 from proxy.cli import run
 from proxy.config import ProxySettings
 from proxy.kit.logs import configure_logs
 
-REFUSED_TO_START = 2
 """The exit status that tells a supervisor that starting again would not help."""
 
 
