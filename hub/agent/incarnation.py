@@ -24,6 +24,8 @@ READ_BATCH = 200
 NUDGE_SECONDS = 0.5
 """How long after the answer to kernel_info the kernel's IOPub may stay silent before it is asked again."""
 MOST_NUDGES = 4
+SETTLE_SECONDS = 0.02
+"""How often a kernel that starts is looked at for its sockets."""
 
 
 class Surroundings:
@@ -78,7 +80,7 @@ class Incarnation:
         self._heard = False
         self._answered = False
         self._timers: list[Timer] = []
-        self.files = KernelFiles(surroundings.run_folder, prefix, key)
+        self.files = KernelFiles(surroundings.run_folder, prefix, key, settles=not spec.is_ipykernel)
         self.files.write_connection_file()
         try:
             argv = spec.argv(self.files.connection_file)
@@ -88,6 +90,7 @@ class Incarnation:
             raise
         surroundings.reaper.expect(self.child.pid, self._ended, self.child.process)
         self._listen()
+        self._settle()
         self._timers.append(surroundings.loop.later(bounds.START_SECONDS, self._check_started))
 
     # ---- what others ask of it
@@ -193,6 +196,11 @@ class Incarnation:
             self.heartbeat_at = self._around.loop.now()
 
     # ---- becoming ready
+
+    def _settle(self) -> None:
+        """Look for the kernel's sockets until all are there under the names that everybody expects."""
+        if not self.over and not self.spec.is_ipykernel and not self.files.settle():
+            self._around.loop.later(SETTLE_SECONDS, self._settle)
 
     def _ask_kernel_info(self) -> None:
         self._send(files.SHELL, "kernel_info_request", {}, self._kernel_info_came)
