@@ -23,9 +23,22 @@ from hub.config import Settings
 from hub.errors import EngineSilent
 from hub.spawn.engine import Engine, explanation
 
-IMAGES = ("minimal", "datascience")
-"""The images in the order in which they build on each other."""
 DEFAULT_BASE = "python:3.12-slim"
+CONDA_BASE = "condaforge/miniforge3:latest"
+IMAGES: Mapping[str, str | None] = {
+    "minimal": None,
+    "datascience": "minimal",
+    "r": "minimal",
+    "bash": "minimal",
+    "octave": "minimal",
+    "xeus-python": "minimal",
+    "javascript": "minimal",
+    "julia": "minimal",
+    "conda": None,
+}
+"""The images of deploy/images, and which of them each builds on; None: on a base from elsewhere."""
+USUAL = ("minimal", "datascience")
+"""Those that are built when none is named."""
 DEBIAN_BASE = "kernelhub/debian-base:latest"
 SOURCES = Path(__file__).parents[1] / "deploy" / "images"
 SOURCES_LABEL = "kernelhub.sources"
@@ -70,32 +83,34 @@ async def image_present(settings: Settings, image: str) -> bool:
 
 
 async def up_to_date(settings: Settings, name: str | None) -> bool:
-    """Whether one of IMAGES, None for all, is there, built from these very sources. Raises EngineSilent."""
+    """Whether one of IMAGES, None for the usual ones, is there, built from these very sources. Raises EngineSilent."""
     engine = Engine(settings.docker_url)
     try:
-        wanted = [name] if name is not None else IMAGES
+        wanted = [name] if name is not None else USUAL
         return all([await _sources_of(engine, tag_of(image)) == sources_digest(image) for image in wanted])
     finally:
         await engine.close()
 
 
 async def build(settings: Settings, name: str | None, base: str | None, report: Report) -> list[str]:
-    """Build one of IMAGES, None for all, and what it builds on if that is missing; give the tags.
+    """Build one of IMAGES, None for the usual ones, and what it builds on if that is missing; give the tags.
 
-    `base` is an image with python3, None for python:3.12-slim or, where it is not to be had, one made from
-    Debian packages. Raises BuildFailed; EngineSilent when no engine answers.
+    `base` is an image to build on instead of python:3.12-slim (or, where that is not to be had, one made from
+    Debian packages), or of conda's. Raises BuildFailed; EngineSilent when no engine answers.
     """
     if name is not None and name not in IMAGES:
         raise BuildFailed(f"There is no image {name!r}; there are {', '.join(IMAGES)}.")
     engine = Engine(settings.docker_url)
     try:
         await engine.call(lambda client: client.ping())
-        wanted = [name] if name is not None else list(IMAGES)
-        if name == "datascience" and (base is not None or not await _present(engine, tag_of("minimal"))):
-            wanted.insert(0, "minimal")
+        wanted = [name] if name is not None else list(USUAL)
+        beneath = IMAGES[wanted[0]]
+        if beneath is not None and (base is not None or not await _present(engine, tag_of(beneath))):
+            wanted.insert(0, beneath)
         for image in wanted:
-            beneath = await _decide_base(engine, base, report) if image == "minimal" else tag_of("minimal")
-            await _build_one(engine, image, beneath, report)
+            parent = IMAGES[image]
+            source = tag_of(parent) if parent is not None else await _decide_base(engine, image, base, report)
+            await _build_one(engine, image, source, report)
         return [tag_of(image) for image in wanted]
     finally:
         await engine.close()
@@ -104,7 +119,8 @@ async def build(settings: Settings, name: str | None, base: str | None, report: 
 def sources_digest(name: str) -> str:
     """What an image and those beneath it are built from, without the base: 16 hexadecimal characters."""
     digest = hashlib.sha256()
-    for image in IMAGES[: IMAGES.index(name) + 1]:
+    parent = IMAGES[name]
+    for image in [parent, name] if parent is not None else [name]:
         for path in _sources(image):
             content = path.read_bytes()
             digest.update(f"{image}/{path.name}\0{len(content)}\0".encode() + content)
@@ -162,8 +178,8 @@ async def _sources_of(engine: Engine, image: str) -> str | None:
     return str(label) if label else None
 
 
-async def _decide_base(engine: Engine, base: str | None, report: Report) -> str:
-    wanted = base or DEFAULT_BASE
+async def _decide_base(engine: Engine, image: str, base: str | None, report: Report) -> str:
+    wanted = base or (CONDA_BASE if image == "conda" else DEFAULT_BASE)
     if await _present(engine, wanted):
         return wanted
     report(f"Fetching the base image {wanted}")
@@ -171,8 +187,8 @@ async def _decide_base(engine: Engine, base: str | None, report: Report) -> str:
         await engine.call(lambda client: _follow(client.pull(wanted, stream=True, decode=True)), PULL_SECONDS)
     except (APIError, BuildFailed, EngineSilent) as error:
         words = explanation(error) if isinstance(error, APIError) else str(error)
-        if base is not None:
-            raise BuildFailed(f"The base image {base} cannot be had: {words}.") from error
+        if wanted != DEFAULT_BASE:
+            raise BuildFailed(f"The base image {wanted} cannot be had: {words}.") from error
         report(f"No registry gives {wanted} ({words}): using a base of Debian packages")
     else:
         return wanted

@@ -15,13 +15,13 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("name", required=False, type=click.Choice(images.IMAGES))
+@click.argument("name", required=False, type=click.Choice(list(images.IMAGES)))
 @click.option("--base", help=f"Image to build on; without it {images.DEFAULT_BASE}, or Debian's packages.")
 @click.option("--if-needed", is_flag=True, help="Only what is missing or outdated; no engine is no error.")
 @with_settings
 @run_async
 async def build(settings: Settings, name: str | None, base: str | None, if_needed: bool) -> None:
-    """Build the image NAME, or all of them. It takes some minutes, once."""
+    """Build the image NAME, or the usual ones (minimal, datascience). It takes some minutes, once."""
     try:
         if if_needed and await images.up_to_date(settings, name):
             return

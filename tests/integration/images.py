@@ -33,6 +33,11 @@ def datascience_image() -> str:
     return _built("datascience")
 
 
+def image_of(name: str) -> str:
+    """The tag of one of the images of deploy/images, built if the engine does not have it."""
+    return _built(name)
+
+
 @functools.cache
 def _built(name: str) -> str:
     require_engine()
