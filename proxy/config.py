@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +28,21 @@ def default_static_roots() -> dict[str, tuple[Path, ...]]:
     for prefix, name in wanted.items():
         if found := tuple(folder / name for folder in folders if (folder / name).is_dir()):
             roots[prefix] = found
+    inside = {
+        "/static/notebook": ("notebook", "static"),
+        "/static/nbclassic": ("nbclassic", "static"),
+        "/static/favicons": ("jupyter_server", "static/favicons"),
+    }
+    for prefix, (package, name) in inside.items():
+        if found := tuple(folder / name for folder in _package_folders(package) if (folder / name).is_dir()):
+            roots[prefix] = found
     return roots
+
+
+def _package_folders(name: str) -> list[Path]:
+    """Where an installed package is, which is not imported for it; none where it is not installed."""
+    spec = importlib.util.find_spec(name)
+    return [Path(folder) for folder in spec.submodule_search_locations or ()] if spec is not None else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """The agent: the program that runs as PID 1 in containers, and all that kernelhub puts into them.
 
-It starts, interrupts, restarts and watches kernels, keeps spare ones ready, serves terminals, and answers hub and
-proxies on a ZeroMQ socket (docs/reference/agent-protocol.md). It is self-contained: standard library and pyzmq,
-Python 3.9 or later, pyzmq 22 or later, one thread, no asyncio (memory). It imports nothing else of the hub.
+It starts, interrupts, restarts and watches kernels, keeps spare ones ready, serves terminals, runs small programs of
+its own for the hub (`hub.agent.programs`), and answers hub and proxies on a ZeroMQ socket
+(docs/reference/agent-protocol.md). It is self-contained: standard library and pyzmq, Python 3.9 or later, pyzmq 22 or
+later, one thread, no asyncio (memory). It imports nothing else of the hub.
 
 How spawners start it: `hub.agent.install.program()` gives its files; they are written to
 ``<data>/agent/<version>/`` (version: `hub.agent.install.version()`), which is mounted read-only at

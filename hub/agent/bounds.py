@@ -15,6 +15,23 @@ MAX_INPUT_CHARACTERS = 1024 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 """A kernel's message header larger than this is not looked at."""
 MAX_SPARES = 4
+MAX_EXECUTIONS = 2000
+"""Of one kernel's process; the oldest are forgotten."""
+MAX_EXECUTION_CHARACTERS = 64 * 1024
+MAX_EXECUTIONS_BYTES = 4 * 1024 * 1024
+MAX_EXECUTIONS_ANSWER_CHARACTERS = 256 * 1024
+"""How much code one answer holds: escaped as JSON at its worst, and with one whole execution more, still a message."""
+MAX_CODE_BYTES = 1024 * 1024
+"""A message with more code than this is counted and not looked at."""
+MAX_JOBS = 8
+"""How many programs run at once."""
+MAX_ENDED_JOBS = 16
+MAX_JOB_ARGUMENTS_BYTES = 64 * 1024
+MAX_JOB_LINE_BYTES = 64 * 1024
+MAX_JOB_OUTPUT_BYTES = 4 * 1024 * 1024
+"""How much of a program's output is kept."""
+MAX_JOB_READ_BYTES = 512 * 1024
+"""How much of it one answer gives: escaped as JSON at its worst, still a message."""
 
 PEER_SILENCE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0

@@ -18,10 +18,22 @@ FIRST_VICTIM = 1000
 class Child:
     """A process that leads its own session. Its stdout and stderr are read away; their end is kept in `tail`.
 
+    `stdin` and `stdout` are descriptors for the process that stay the caller's; without `stdin` it has none,
+    without `stdout` it goes where stderr goes.
+
     Raises OSError when the program cannot be run. Close it after the process was reaped.
     """
 
-    def __init__(self, loop: Loop, argv: list[str], env: dict[str, str], cwd: str) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        argv: list[str],
+        env: dict[str, str],
+        cwd: str,
+        *,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | None = None,
+    ) -> None:
         self._loop = loop
         self._tail = b""
         reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -30,8 +42,8 @@ class Child:
                 argv,
                 env=env,
                 cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=writing,
+                stdin=stdin,
+                stdout=writing if stdout is None else stdout,
                 stderr=writing,
                 start_new_session=True,
             )

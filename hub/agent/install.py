@@ -15,7 +15,11 @@ _SOURCE = Path(__file__).parent
 
 def program() -> dict[str, bytes]:
     """The files of the program: path inside the installed folder → content."""
-    modules = {f"hub/agent/{path.name}": path.read_bytes() for path in sorted(_SOURCE.glob("*.py"))}
+    modules = {
+        f"hub/agent/{path.relative_to(_SOURCE)}": path.read_bytes()
+        for folder in (_SOURCE, _SOURCE / "programs")
+        for path in sorted(folder.glob("*.py"))
+    }
     return {"__main__.py": modules["hub/agent/__main__.py"], "hub/__init__.py": b"", **modules}
 
 

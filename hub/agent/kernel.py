@@ -10,6 +10,7 @@ from typing import Any
 from hub.agent import bounds, messages, policy
 from hub.agent.activity import Activity
 from hub.agent.adoption import adoption_code
+from hub.agent.executions import Executions
 from hub.agent.incarnation import Incarnation, Listener, Surroundings
 from hub.agent.messages import Received
 from hub.agent.procfs import Usage
@@ -48,6 +49,7 @@ class Kernel(Listener):
         self._stopping: Stopping | None = None
         self._deaths = policy.Deaths()
         self._activity = Activity(surroundings.session, surroundings.loop.now())
+        self.executions = Executions()
         self._phase = "starting"
         self._told = ""
         self.kernel_id = kernel_id
@@ -213,12 +215,15 @@ class Kernel(Listener):
     def said(self, message: Received) -> None:
         """See Listener."""
         self._activity.observe(message, self._around.loop.now())
+        if message.code is not None and message.parent_session != self._around.session:
+            self.executions.add(message.execution_count, message.code, time.time())
         self._tell()
 
     def ended(self, return_code: int) -> None:
         """See Listener. A death that nobody asked for leads to a restart or to the state dead, with its reason."""
         ended, self._incarnation = self._incarnation, None
         was_ready = self._phase == "running"
+        self.executions.reset()
         self._activity.reset(self._around.loop.now())
         if self._stopping is not None:
             stopping, self._stopping = self._stopping, None

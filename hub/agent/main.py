@@ -17,6 +17,7 @@ from hub.agent import bounds, specs
 from hub.agent.cgroup import Cgroup
 from hub.agent.child import Reaper
 from hub.agent.incarnation import Surroundings
+from hub.agent.jobs import Jobs
 from hub.agent.kernel import Kernel
 from hub.agent.kernels import Kernels
 from hub.agent.loop import Loop
@@ -29,7 +30,8 @@ from hub.agent.terminals import Terminals
 END_SECONDS = 5.0
 """How long the end may take; after it the agent leaves, and with PID 1 everything in the container."""
 
-_OURS = re.compile(r"(agent\.sock|(spare-[0-9a-f]{8}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(-[1-5]|\.json))\Z")
+_KERNELS_NAME = r"(spare-[0-9a-f]{8}|k[0-9a-f]{6}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+_OURS = re.compile(rf"(agent\.sock|{_KERNELS_NAME}([-:][1-5]|\.json))\Z")
 
 
 def make_user_site() -> None:
@@ -88,7 +90,8 @@ class Agent:
             output=self._server.peers.tell_output,
             ended=self._server.peers.tell_exit,
         )
-        service = Service(self._kernels, self._terminals, cgroup, in_container=os.getpid() == 1)
+        self._jobs = Jobs(loop, self._reaper, home=home, environment={**environment, "KERNELHUB_RUN": run_folder})
+        service = Service(self._kernels, self._terminals, self._jobs, cgroup, in_container=os.getpid() == 1)
         self._server.perform = service.perform
 
     def run(self) -> None:
@@ -120,7 +123,7 @@ class Agent:
         self._ending = True
         self._loop.later(END_SECONDS, self._loop.stop)
         self._terminals.close()
-        self._kernels.close(self._loop.stop)
+        self._jobs.close(lambda: self._kernels.close(self._loop.stop))
 
     # ---- telling how kernels are: once per turn of the loop, however often they changed in it
 

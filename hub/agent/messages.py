@@ -11,7 +11,7 @@ import os
 import time
 from typing import Any, NamedTuple
 
-from hub.agent.bounds import MAX_HEADER_BYTES
+from hub.agent.bounds import MAX_CODE_BYTES, MAX_HEADER_BYTES
 
 # hmac and hashlib load OpenSSL: 3.7 MB resident in every container, for a few signatures in its life.
 try:
@@ -36,13 +36,15 @@ themselves, many on the control channel."""
 
 
 class Received(NamedTuple):
-    """What the agent looks at in a message: never more than the headers, and a status message's state."""
+    """What the agent looks at in a message: the headers, a status message's state, the code that is run."""
 
     type: str
     parent_id: str
     parent_type: str
     parent_session: str
     execution_state: str | None
+    code: str | None = None
+    execution_count: int = 0
 
 
 def new_key() -> bytes:
@@ -87,7 +89,9 @@ def read(frames: list[bytes]) -> Received | None:
     try:
         head, origin = json.loads(header), json.loads(parent)
         kind = str(head["msg_type"])
-        state = None
+        state, code, count = None, None, 0
+        if kind == "execute_input" and len(content) <= MAX_CODE_BYTES:
+            code, count = _code_of(json.loads(content))
         if kind == "status" and len(content) <= MAX_HEADER_BYTES:
             state = str(json.loads(content)["execution_state"])
         return Received(
@@ -96,6 +100,17 @@ def read(frames: list[bytes]) -> Received | None:
             str(origin.get("msg_type", "")),
             str(origin.get("session", "")),
             state,
+            code,
+            count,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _code_of(content: Any) -> tuple[str | None, int]:
+    """The code of an ``execute_input`` and its count; None when there is none."""
+    code, count = content.get("code"), content.get("execution_count")
+    if not isinstance(code, str):
+        return None, 0
+    known = type(count) is int and 0 <= count < 2**53
+    return code.encode("utf-8", "replace").decode(), count if known else 0

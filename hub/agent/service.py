@@ -8,6 +8,7 @@ from typing import Any
 
 from hub.agent import messages, procfs, specs
 from hub.agent.cgroup import Cgroup
+from hub.agent.jobs import Jobs
 from hub.agent.kernel import Kernel
 from hub.agent.kernels import Kernels
 from hub.agent.peers import Peer
@@ -24,9 +25,12 @@ VERSION = "0.1.0"
 class Service:
     """Answers requests. `in_container` says whether the control group is the container's own."""
 
-    def __init__(self, kernels: Kernels, terminals: Terminals, cgroup: Cgroup, *, in_container: bool) -> None:
+    def __init__(
+        self, kernels: Kernels, terminals: Terminals, jobs: Jobs, cgroup: Cgroup, *, in_container: bool
+    ) -> None:
         self._kernels = kernels
         self._terminals = terminals
+        self._jobs = jobs
         self._cgroup = cgroup
         self._in_container = in_container
         self._started_at = time.time()
@@ -39,6 +43,7 @@ class Service:
             "kernel.start": self._start,
             "kernel.attach": self._attach,
             "kernel.detach": self._detach,
+            "kernel.executions": self._executions,
             "kernel.interrupt": self._interrupt,
             "kernel.restart": self._restart,
             "kernel.shutdown": self._shutdown,
@@ -48,6 +53,9 @@ class Service:
             "terminal.detach": self._terminal_detach,
             "terminal.input": self._terminal_input,
             "terminal.resize": self._terminal_resize,
+            "job.start": self._job_start,
+            "job.read": self._job_read,
+            "job.stop": self._job_stop,
         }
 
     def perform(self, peer: Peer, request: Request, answer: Answer) -> Result | None:
@@ -64,7 +72,8 @@ class Service:
             "started_at": self._started_at,
             "default_kernel": specs.default_name(found),
             "kernelspecs": [
-                {"name": spec.name, "spec": spec.content, "resources": list(spec.resources)} for spec in found.values()
+                {"name": s.name, "spec": s.content, "resources": list(s.resources), "folder": s.folder}
+                for s in found.values()
             ],
         }
 
@@ -80,7 +89,12 @@ class Service:
         else:
             container["memory_bytes"] = own_rss + sum(kernel["rss_bytes"] for kernel in kernels)
             container["cpu_seconds"] = sum(kernel["cpu_seconds"] for kernel in kernels)
-        return {"kernels": kernels, "terminals": self._terminals.infos(), "container": container}
+        return {
+            "kernels": kernels,
+            "terminals": self._terminals.infos(),
+            "jobs": self._jobs.infos(),
+            "container": container,
+        }
 
     def _watch(self, peer: Peer, args: Args, answer: Answer) -> Result:
         peer.watches = True
@@ -109,6 +123,10 @@ class Service:
     def _detach(self, peer: Peer, args: Args, answer: Answer) -> Result:
         peer.kernels.discard(args["kernel_id"])
         return {}
+
+    def _executions(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        kernel = self._kernels.get(args["kernel_id"])
+        return {"generation": kernel.generation, **kernel.executions.after(args["after"])}
 
     def _interrupt(self, peer: Peer, args: Args, answer: Answer) -> Result:
         self._kernels.get(args["kernel_id"]).interrupt()
@@ -147,3 +165,14 @@ class Service:
     def _terminal_resize(self, peer: Peer, args: Args, answer: Answer) -> Result:
         self._terminals.get(args["name"]).resize(args["rows"], args["cols"])
         return {}
+
+    # ---- jobs
+
+    def _job_start(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        return self._jobs.start(args["job_id"], args["program"], args["arguments"]).info()
+
+    def _job_read(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        return self._jobs.get(args["job_id"]).read(args["offset"])
+
+    def _job_stop(self, peer: Peer, args: Args, answer: Answer) -> None:
+        self._jobs.get(args["job_id"]).stop(lambda: answer({}))

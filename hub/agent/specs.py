@@ -24,11 +24,11 @@ _FALLBACK = {
 
 
 class Spec(NamedTuple):
-    """One kernelspec. `folder` is None for the one that ipykernel has without any file."""
+    """One kernelspec: the content of its kernel.json, its folder, and the files in that folder that front ends show."""
 
     name: str
     content: dict[str, Any]
-    folder: str | None
+    folder: str
     resources: tuple[str, ...]
 
     @property
@@ -43,7 +43,7 @@ class Spec(NamedTuple):
 
     def argv(self, connection_file: str) -> list[str]:
         """The command line of a kernel with this connection file."""
-        known = {"connection_file": connection_file, "prefix": sys.prefix, "resource_dir": self.folder or ""}
+        known = {"connection_file": connection_file, "prefix": sys.prefix, "resource_dir": self.folder}
         argv = [re.sub(r"\{([A-Za-z0-9_]+)\}", lambda m: known.get(m[1], m[0]), a) for a in self.content["argv"]]
         if argv[0] in _PYTHONS:
             argv[0] = sys.executable
@@ -68,26 +68,34 @@ def jupyter_folders(environ: dict[str, str], home: str) -> list[str]:
     """The folders that may hold kernelspecs, those that win first. Source: jupyter_core's documentation."""
     folders = [path for path in environ.get("JUPYTER_PATH", "").split(os.pathsep) if path]
     folders.append(environ.get("JUPYTER_DATA_DIR") or f"{home}/.local/share/jupyter")
-    folders += [f"{sys.prefix}/share/jupyter", "/usr/local/share/jupyter", "/usr/share/jupyter"]
+    own, system = f"{sys.prefix}/share/jupyter", ["/usr/local/share/jupyter", "/usr/share/jupyter"]
+    folders += system if own in system else [own, *system]
     return [f"{folder}/kernels" for folder in dict.fromkeys(folders) if folder.startswith("/")]
 
 
 def find_specs(folders: list[str]) -> dict[str, Spec]:
-    """All kernelspecs by name. Broken ones are left out; the first of a name wins."""
+    """All kernelspecs by name, in Jupyter's order. Broken ones are left out; the first of a name wins.
+
+    Names are in lower case, as Jupyter has them; ipykernel's own comes first where no folder has a ``python3``.
+    """
     found: dict[str, Spec] = {}
     for folder in folders:
         try:
             names = sorted(os.listdir(folder))
         except OSError:
             continue
-        for name in names:
+        for entry in names:
+            name = entry.lower()
             if len(found) < bounds.MAX_KERNELSPECS and name not in found and SPEC_NAME.match(name):
-                spec = _read_spec(name, f"{folder}/{name}")
+                spec = _read_spec(name, f"{folder}/{entry}")
                 if spec is not None:
                     found[name] = spec
-    if FALLBACK_NAME not in found and importlib.util.find_spec("ipykernel") is not None:
-        found[FALLBACK_NAME] = Spec(FALLBACK_NAME, _FALLBACK, None, ())
-    return found
+    ipykernel = importlib.util.find_spec("ipykernel") if FALLBACK_NAME not in found else None
+    if ipykernel is None:
+        return found
+    resources = f"{os.path.dirname(ipykernel.origin or '')}/resources"
+    native = Spec(FALLBACK_NAME, _FALLBACK, resources, _shown_files(resources))
+    return {FALLBACK_NAME: native, **found}
 
 
 def default_name(specs: dict[str, Spec]) -> str | None:
@@ -97,7 +105,7 @@ def default_name(specs: dict[str, Spec]) -> str | None:
 
 def read_resource(spec: Spec, file: str) -> str:
     """A resource file of a kernelspec in base64. Raises Refusal ``not_found``."""
-    if spec.folder is None or file not in spec.resources:
+    if file not in spec.resources:
         raise Refusal("not_found", f"kernelspec {spec.name} has no file {file!r}")
     content = _read_file(f"{spec.folder}/{file}", bounds.MAX_RESOURCE_BYTES)
     if content is None:
@@ -116,13 +124,17 @@ def _read_spec(name: str, folder: str) -> Spec | None:
     argv = content.get("argv")
     if not isinstance(argv, list) or not argv or not all(isinstance(a, str) and "\0" not in a for a in argv):
         return None
+    return Spec(name, content, folder, _shown_files(folder))
+
+
+def _shown_files(folder: str) -> tuple[str, ...]:
+    """The resource files of a kernelspec that front ends ask for."""
     try:
         files = sorted(os.listdir(folder))[:100]
     except OSError:
         files = []
     shown = [file for file in files if file.startswith("logo-") or file in ("kernel.js", "kernel.css")]
-    resources = tuple(file for file in shown if SPEC_NAME.match(file))
-    return Spec(name, content, folder, resources)
+    return tuple(file for file in shown if SPEC_NAME.match(file))
 
 
 def _read_file(path: str, most_bytes: int) -> bytes | None:

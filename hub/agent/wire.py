@@ -17,6 +17,7 @@ Checker = Callable[[object], object]
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PROGRAM_NAME = re.compile(r"[a-z][a-z_]{0,63}\Z")
 _TERMINAL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 SPEC_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}\Z")
 
@@ -87,7 +88,7 @@ def canonical_uuid(value: object) -> str:
     """A UUID in its canonical form: lower case, with hyphens."""
     if isinstance(value, str) and _UUID.match(value) is not None:
         return value
-    raise _bad("kernel_id: expected a UUID in canonical form")
+    raise _bad("expected an id: a UUID in canonical form")
 
 
 def environment(value: object) -> dict[str, str]:
@@ -104,9 +105,17 @@ def environment(value: object) -> dict[str, str]:
     return value
 
 
+def job_arguments(value: object) -> dict[str, Any]:
+    """What a program is given: a JSON object, bounded in size."""
+    if not isinstance(value, dict) or len(json.dumps(value).encode()) > bounds.MAX_JOB_ARGUMENTS_BYTES:
+        raise _bad(f"arguments: expected an object of at most {bounds.MAX_JOB_ARGUMENTS_BYTES} bytes")
+    return value
+
+
 _SPEC: dict[str, Checker] = {"name": matching(SPEC_NAME, "the name of a kernelspec")}
 _KERNEL: dict[str, Checker] = {"kernel_id": canonical_uuid}
 _TERMINAL: dict[str, Checker] = {"name": matching(_TERMINAL_NAME, "the name of a terminal")}
+_JOB: dict[str, Checker] = {"job_id": canonical_uuid}
 _CWD: dict[str, Checker] = {"cwd": text(bounds.MAX_PATH_CHARACTERS)}
 
 OPERATIONS: dict[str, dict[str, Checker]] = {
@@ -118,6 +127,7 @@ OPERATIONS: dict[str, dict[str, Checker]] = {
     "kernel.start": {**_KERNEL, **_SPEC, **_CWD, "env": environment},
     "kernel.attach": _KERNEL,
     "kernel.detach": _KERNEL,
+    "kernel.executions": {**_KERNEL, "after": number(0, 2**53)},
     "kernel.interrupt": _KERNEL,
     "kernel.restart": _KERNEL,
     "kernel.shutdown": _KERNEL,
@@ -127,8 +137,16 @@ OPERATIONS: dict[str, dict[str, Checker]] = {
     "terminal.detach": _TERMINAL,
     "terminal.input": {**_TERMINAL, "data": text(bounds.MAX_INPUT_CHARACTERS)},
     "terminal.resize": {**_TERMINAL, "rows": number(1, 1000), "cols": number(1, 1000)},
+    "job.start": {**_JOB, "program": matching(_PROGRAM_NAME, "the name of a program"), "arguments": job_arguments},
+    "job.read": {**_JOB, "offset": number(0, 2**53)},
+    "job.stop": _JOB,
 }
-OPTIONAL: dict[str, Args] = {"terminal.create": {"cwd": "", "name": None}, "kernel.start": {"cwd": "", "env": {}}}
+OPTIONAL: dict[str, Args] = {
+    "terminal.create": {"cwd": "", "name": None},
+    "kernel.start": {"cwd": "", "env": {}},
+    "job.start": {"arguments": {}},
+    "job.read": {"offset": 0},
+}
 """Arguments that may be left out, with what stands for them."""
 
 

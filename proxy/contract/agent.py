@@ -21,6 +21,7 @@ KernelIdText = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){
 KernelStateText = Annotated[str, msgspec.Meta(pattern=r"^(starting|idle|busy|restarting|dead)\Z")]
 SpecNameText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}\Z")]
 TerminalNameText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+ProgramText = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{0,63}\Z")]
 FileNameText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}\Z")]
 ReasonText = Annotated[str, msgspec.Meta(max_length=20_000)]
 Whole = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -71,12 +72,46 @@ class TerminalInfo(msgspec.Struct, frozen=True):
     idle_seconds: Span
 
 
+class JobInfo(msgspec.Struct, frozen=True):
+    """A program of the agent's own that it runs for the hub beside the kernels, such as ``git_pull``.
+
+    `exit_status` is None while it runs; negative: a signal. `reason` is the last that it wrote to stderr, if it
+    failed. `output_bytes` is all that it has written so far, of
+    which `job.read` gives what was kept.
+    """
+
+    job_id: KernelIdText
+    program: ProgramText
+    started_at: Span
+    output_bytes: Whole = 0
+    ended_at: Span | None = None
+    exit_status: int | None = None
+    reason: ReasonText | None = None
+
+
+class JobOutput(msgspec.Struct, frozen=True):
+    """Answer to ``job.read``: whole lines of what the program wrote (each a JSON object), from `offset` on.
+
+    `offset` is larger than what was asked for when the lines in between were dropped; `next_offset` is where to
+    go on.
+    """
+
+    job: JobInfo
+    offset: Whole
+    next_offset: Whole
+    text: Annotated[str, msgspec.Meta(max_length=MAX_MESSAGE_BYTES)]
+
+
 class Kernelspec(msgspec.Struct, frozen=True):
-    """A kernelspec of the image: the parsed ``kernel.json`` and the names of its resource files."""
+    """A kernelspec of the image: the parsed ``kernel.json``, the names of its resource files, and its folder.
+
+    `folder` is only shown, never opened: it is a path inside the container.
+    """
 
     name: SpecNameText
     spec: dict[str, Any]
     resources: Annotated[list[FileNameText], msgspec.Meta(max_length=100)]
+    folder: Annotated[str, msgspec.Meta(max_length=4096)] = ""
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -95,6 +130,7 @@ class Status(msgspec.Struct, frozen=True):
     kernels: Annotated[list[KernelInfo], msgspec.Meta(max_length=64)]
     terminals: Annotated[list[TerminalInfo], msgspec.Meta(max_length=32)]
     container: ContainerInfo
+    jobs: Annotated[list[JobInfo], msgspec.Meta(max_length=64)] = []
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -103,6 +139,26 @@ class Attachment(msgspec.Struct, frozen=True):
     kernel: KernelInfo
     key: Annotated[str, msgspec.Meta(max_length=256)]
     signature_scheme: Annotated[str, msgspec.Meta(pattern=r"^hmac-sha256\Z")]
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """One execution in a kernel's process: `number` counts from 1, `execution_count` is the kernel's own."""
+
+    number: Whole
+    execution_count: Whole
+    code: Annotated[str, msgspec.Meta(max_length=64 * 1024)]
+    at: Span
+
+
+class Executions(msgspec.Struct, frozen=True):
+    """Answer to ``kernel.executions``: those that are kept of the process of this `generation`, oldest first.
+
+    `total` is how many there have been in it: the oldest are forgotten, and one answer may not hold all.
+    """
+
+    generation: Whole
+    executions: Annotated[list[Execution], msgspec.Meta(max_length=4000)]
+    total: Whole
 
 
 class Resource(msgspec.Struct, frozen=True):

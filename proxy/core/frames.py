@@ -74,10 +74,11 @@ def _numbers(count: int, code: str = "<Q") -> struct.Struct:
 
 
 class V1Framing:
-    """``v1.kernel.websocket.jupyter.org``."""
+    """``v1.kernel.websocket.jupyter.org``. `channels` are those that may be received: a client receives all."""
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, channels: Sequence[str] = CLIENT_CHANNELS) -> None:
         self._limits = limits
+        self._channels = channels
 
     def encode(self, channel: str, parts: Parts) -> Payload:
         """See `Framing.encode`. Never fails."""
@@ -100,7 +101,7 @@ class V1Framing:
         if offsets[0] != 8 * (count + 1) or offsets[-1] != len(message):
             raise BadFrame("frame.offsets", "a message's offsets do not span it")
         pieces = cut(message, offsets)
-        channel = _channel_of(bytes(pieces[0]))
+        channel = _channel_of(bytes(pieces[0]), self._channels)
         return ClientMessage(channel, _within(pieces[1:], self._limits))
 
 
@@ -208,10 +209,10 @@ def _checked_json(part: Part) -> bytes:
     return raw
 
 
-def _channel_of(name: bytes) -> str:
+def _channel_of(name: bytes, channels: Sequence[str] = CLIENT_CHANNELS) -> str:
     channel = _CHANNEL_NAMES.get(name)
-    if channel not in CLIENT_CHANNELS:
-        raise BadFrame("frame.channel", f"clients do not send on the channel {name[:20]!r}")
+    if channel is None or channel not in channels:
+        raise BadFrame("frame.channel", f"nothing is sent this way on the channel {name[:20]!r}")
     return channel
 
 

@@ -21,7 +21,10 @@ from typing import TypeVar
 from proxy.contract.agent import (
     AgentEvent,
     Attachment,
+    Executions,
     Hello,
+    JobInfo,
+    JobOutput,
     KernelInfo,
     Resource,
     Status,
@@ -319,6 +322,35 @@ class AgentClient:
     async def resize_terminal(self, name: str, rows: int, cols: int, timeout: float = 5.0) -> None:
         """Tell the terminal its size in characters."""
         await self.request("terminal.resize", Empty, {"name": name, "rows": rows, "cols": cols}, timeout)
+
+    async def executions(self, kernel_id: str, after: int = 0, timeout: float = 10.0) -> Executions:
+        """What was run in the kernel's process after execution number `after`, as much as one answer holds."""
+        args = {"kernel_id": kernel_id, "after": after}
+        return await self.request("kernel.executions", Executions, args, timeout)
+
+    async def start_job(
+        self, job_id: str, program: str, arguments: Mapping[str, object], timeout: float = 10.0
+    ) -> JobInfo:
+        """Start one of the agent's programs with `arguments`; with the id of a job that is there already: that one."""
+        args = {"job_id": job_id, "program": program, "arguments": dict(arguments)}
+        return self._about_job(job_id, await self.request("job.start", JobInfo, args, timeout))
+
+    async def read_job(self, job_id: str, offset: int = 0, timeout: float = 10.0) -> JobOutput:
+        """What a job wrote from `offset` on, as much of it as one answer gives, and how the job is."""
+        output = await self.request("job.read", JobOutput, {"job_id": job_id, "offset": offset}, timeout)
+        self._about_job(job_id, output.job)
+        if output.offset < offset < output.job.output_bytes or output.next_offset < output.offset:
+            raise AgentNonsense(f"asked for job {job_id} from {offset} on, the agent answered from {output.offset}")
+        return output
+
+    async def stop_job(self, job_id: str, timeout: float = 15.0) -> None:
+        """End a job; it has ended when this returns."""
+        await self.request("job.stop", Empty, {"job_id": job_id}, timeout)
+
+    def _about_job(self, job_id: str, info: JobInfo) -> JobInfo:
+        if info.job_id != job_id:
+            raise AgentNonsense(f"asked about job {job_id}, the agent answered about another")
+        return info
 
     def _about(self, kernel_id: str, info: KernelInfo) -> KernelInfo:
         if info.kernel_id != kernel_id:

@@ -20,11 +20,12 @@ import pytest
 import zmq
 from jupyter_client.session import Session
 
-from hub.agent import install
+from hub.agent import bounds, install
 from proxy.contract.agent import (
     KERNEL_SOCKETS,
     AgentEvent,
     Attachment,
+    JobInfo,
     KernelEvent,
     KernelInfo,
     TerminalExit,
@@ -638,3 +639,122 @@ async def test_no_descriptor_stays_behind_after_many_kernels_and_terminals(works
     for _ in range(3):
         await once()
     await until(lambda: descriptors() <= before, "the closing of descriptors")
+
+
+# ---- jobs
+
+
+def add_program(workspace: Workspace, name: str, body: str) -> None:
+    """Put a program into the agent's folder: this one belongs to the test."""
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    text = f"import os, signal, sys, time\nfrom hub.agent.programs.output import tell\ndef main(arguments):\n{lines}\n"
+    (workspace.home.parent / "agent/hub/agent/programs" / f"{name}.py").write_text(text)
+
+
+async def ended(workspace: Workspace, job_id: str) -> JobInfo:
+    async with asyncio.timeout(SECONDS):
+        while (output := await workspace.client.read_job(job_id)).job.exit_status is None:
+            await asyncio.sleep(0.01)
+    return output.job
+
+
+async def test_a_job_gets_its_arguments_and_tells_how_far_it_is(workspace: Workspace) -> None:
+    add_program(
+        workspace,
+        "git_pull",
+        "tell({'given': arguments, 'cwd': os.getcwd(), 'session': os.getsid(0) == os.getpid(),\n"
+        "      'own': sorted(n for n in os.environ if n.startswith('KERNELHUB_'))})\n"
+        "print('a last word', file=sys.stderr)\nreturn 3",
+    )
+    job_id = str(uuid.uuid4())
+    begun = await workspace.client.start_job(job_id, "git_pull", {"name": "Zoë", "depth": 1})
+    assert (begun.program, begun.exit_status, begun.reason) == ("git_pull", None, None)
+    info = await ended(workspace, job_id)
+    assert (info.exit_status, info.reason) == (3, "a last word") and info.ended_at is not None
+    output = await workspace.client.read_job(job_id)
+    assert [json.loads(line) for line in output.text.splitlines()] == [
+        {
+            "given": {"name": "Zoë", "depth": 1},
+            "cwd": str(workspace.home),
+            "session": True,
+            "own": ["KERNELHUB_RUN"],
+        }
+    ]
+    assert (output.offset, output.next_offset) == (0, info.output_bytes)
+    assert (await workspace.client.read_job(job_id, output.next_offset)).text == ""
+    assert (await workspace.client.status()).jobs == [info]
+
+
+async def test_the_same_id_is_the_same_job_and_a_stopped_one_takes_its_children_along(workspace: Workspace) -> None:
+    add_program(
+        workspace,
+        "git_pull",
+        "import subprocess\nchild = subprocess.Popen(['sleep', '1000'])\ntell({'child': child.pid})\ntime.sleep(1000)",
+    )
+    job_id = str(uuid.uuid4())
+    await workspace.client.start_job(job_id, "git_pull", {})
+    again = await workspace.client.start_job(job_id, "git_pull", {})
+    assert [job.job_id for job in (await workspace.client.status()).jobs] == [again.job_id]
+    async with asyncio.timeout(SECONDS):
+        while not (text := (await workspace.client.read_job(job_id)).text):
+            await asyncio.sleep(0.01)
+    await workspace.client.stop_job(job_id)
+    assert (await workspace.client.read_job(job_id)).job.exit_status == -signal.SIGTERM
+    await until(lambda: not Path(f"/proc/{json.loads(text)['child']}").exists(), "the end of the program's child")
+    await workspace.client.stop_job(job_id)
+
+
+async def test_jobs_are_bounded_in_number_and_in_what_is_kept(workspace: Workspace) -> None:
+    add_program(workspace, "git_pull", "time.sleep(1000)")
+    running = [str(uuid.uuid4()) for _ in range(bounds.MAX_JOBS)]
+    for job_id in running:
+        await workspace.client.start_job(job_id, "git_pull", {})
+    with pytest.raises(AgentRefused, match="too_many"):
+        await workspace.client.start_job(str(uuid.uuid4()), "git_pull", {})
+    await asyncio.gather(*(workspace.client.stop_job(job_id) for job_id in running))
+    add_program(workspace, "git_pull", "[tell({'n': n, 'x': 'y' * 1000}) for n in range(8000)]\nreturn 0")
+    loud = str(uuid.uuid4())
+    await workspace.client.start_job(loud, "git_pull", {})
+    info = await ended(workspace, loud)
+    assert (info.exit_status, info.reason) == (0, None)
+    first = await workspace.client.read_job(loud)
+    assert first.offset >= info.output_bytes - bounds.MAX_JOB_OUTPUT_BYTES > 0
+    numbers, at = [], 0
+    while at < info.output_bytes:
+        output = await workspace.client.read_job(loud, at)
+        numbers += [json.loads(line)["n"] for line in output.text.splitlines()]
+        at = output.next_offset
+    assert numbers == list(range(numbers[0], 8000))
+    add_program(workspace, "git_pull", "return 0")
+    for _ in range(bounds.MAX_ENDED_JOBS + 1):
+        job_id = str(uuid.uuid4())
+        await workspace.client.start_job(job_id, "git_pull", {})
+        await ended(workspace, job_id)
+    assert len((await workspace.client.status()).jobs) == bounds.MAX_ENDED_JOBS
+    with pytest.raises(AgentRefused, match="not_found"):
+        await workspace.client.read_job(loud)
+
+
+async def test_a_program_that_is_none_of_the_agents_is_refused(workspace: Workspace) -> None:
+    for name in ("start", "nothing", "os"):
+        with pytest.raises(AgentRefused, match="unknown_program"):
+            await workspace.client.start_job(str(uuid.uuid4()), name, {})
+    with pytest.raises(AgentRefused, match="bad_request"):
+        await workspace.client.start_job(str(uuid.uuid4()), "../main", {})
+    with pytest.raises(AgentRefused, match="bad_request"):
+        await workspace.client.start_job(str(uuid.uuid4()), "git_pull", {"x": "y" * bounds.MAX_JOB_ARGUMENTS_BYTES})
+
+
+async def test_an_agent_that_ends_takes_its_jobs_along_even_one_that_does_not_want_to(base: Path) -> None:
+    async for workspace in started(base, 0):
+        add_program(
+            workspace,
+            "git_pull",
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntell({'pid': os.getpid()})\ntime.sleep(1000)",
+        )
+        job_id = str(uuid.uuid4())
+        await workspace.client.start_job(job_id, "git_pull", {})
+        async with asyncio.timeout(SECONDS):
+            while not (text := (await workspace.client.read_job(job_id)).text):
+                await asyncio.sleep(0.01)
+    await until(lambda: not Path(f"/proc/{json.loads(text)['pid']}").exists(), "the program's end")

@@ -115,6 +115,24 @@ def test_only_listed_resources_are_handed_out(tmp_path: Path) -> None:
             specs.read_resource(spec, file)
 
 
+def test_kernelspecs_are_listed_as_jupyter_lists_them(tmp_path: Path) -> None:
+    write_spec(tmp_path / "a", "IR", {"argv": ["R"]})
+    write_spec(tmp_path / "b", "ir", {"argv": ["other"]})
+    write_spec(tmp_path / "b", "bash", {"argv": ["bash"]})
+    found = specs.find_specs([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert list(found) == ["python3", "ir", "bash"], "ipykernel's own first, then by folder"
+    assert found["ir"].folder == str(tmp_path / "a" / "IR")
+    assert found["python3"].folder.endswith("/ipykernel/resources")
+    assert "logo-64x64.png" in found["python3"].resources
+
+
+def test_the_folder_of_this_python_is_no_other_one_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", "/usr")
+    assert specs.jupyter_folders({}, "/h")[1:] == ["/usr/local/share/jupyter/kernels", "/usr/share/jupyter/kernels"]
+    monkeypatch.setattr(sys, "prefix", "/opt/conda")
+    assert specs.jupyter_folders({}, "/h")[1] == "/opt/conda/share/jupyter/kernels"
+
+
 def test_folders_are_searched_in_jupyters_order() -> None:
     folders = specs.jupyter_folders({"JUPYTER_PATH": "/a:relative:/b"}, "/home/u")
     assert folders[:3] == ["/a/kernels", "/b/kernels", "/home/u/.local/share/jupyter/kernels"]

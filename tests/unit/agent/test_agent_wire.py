@@ -148,3 +148,21 @@ def test_replies_are_single_lines_of_json() -> None:
         "ok": False,
         "error": {"code": "not_found", "message": "no"},
     }
+
+
+def test_jobs_have_an_id_a_programs_name_and_bounded_arguments() -> None:
+    given = {"job_id": KERNEL, "program": "git_pull", "arguments": {"repo": "https://h/x"}}
+    assert wire.check(1, "job.start", given).args == given
+    assert wire.check(1, "job.start", {"job_id": KERNEL, "program": "x"}).args["arguments"] == {}
+    assert wire.check(1, "job.read", {"job_id": KERNEL}).args["offset"] == 0
+    for wrong in (
+        {"job_id": "1"},
+        {"program": "../main"},
+        {"program": "__init__"},
+        {"program": "Git"},
+        {"arguments": []},
+        {"arguments": {"x": "y" * bounds.MAX_JOB_ARGUMENTS_BYTES}},
+        {"env": {}},
+    ):
+        assert refused("job.start", {**given, **wrong}) == "bad_request"
+    assert refused("job.read", {"job_id": KERNEL, "offset": -1}) == "bad_request"
