@@ -28,7 +28,10 @@ _MOST_LINKS = 20
 
 
 class Folder:
-    """An open folder. Its methods take names, not paths, and follow no links. Closing it is the opener's duty."""
+    """An open folder. Its methods take names, not paths, and follow no links. Closing it is the opener's duty.
+
+    Names whose bytes are not UTF-8 have surrogates in them, as `names` gives them.
+    """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -36,7 +39,7 @@ class Folder:
     def find(self, name: str) -> os.stat_result | None:
         """What `name` is (itself, if it is a link), or None when there is nothing."""
         try:
-            return os.stat(name.encode(), dir_fd=self.fd, follow_symlinks=False)
+            return os.stat(_raw(name), dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
 
@@ -45,27 +48,27 @@ class Folder:
 
         Raises OSError (ELOOP for a link), and BadRequest when it is something other than a regular file.
         """
-        fd = os.open(name.encode(), flags | _SAFE | os.O_NOFOLLOW, mode, dir_fd=self.fd)
+        fd = os.open(_raw(name), flags | _SAFE | os.O_NOFOLLOW, mode, dir_fd=self.fd)
         return _regular(fd, name)
 
     def open_folder(self, name: str) -> Folder:
         """Open a folder in this one, never through a link."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | _SAFE
-        return Folder(os.open(name.encode(), flags, dir_fd=self.fd))
+        return Folder(os.open(_raw(name), flags, dir_fd=self.fd))
 
     def make_folder(self, name: str, mode: int = 0o755) -> None:
         """Make a folder with exactly this mode, whatever the umask. Raises FileExistsError."""
-        os.mkdir(name.encode(), mode, dir_fd=self.fd)
+        os.mkdir(_raw(name), mode, dir_fd=self.fd)
         with self.open_folder(name) as made:
             os.fchmod(made.fd, mode)
 
     def remove_file(self, name: str) -> None:
         """Remove a file or a link."""
-        os.unlink(name.encode(), dir_fd=self.fd)
+        os.unlink(_raw(name), dir_fd=self.fd)
 
     def remove_folder(self, name: str) -> None:
         """Remove an empty folder."""
-        os.rmdir(name.encode(), dir_fd=self.fd)
+        os.rmdir(_raw(name), dir_fd=self.fd)
 
     def names(self) -> list[str]:
         """All names in it, hidden ones too; bytes that are not UTF-8 as surrogates."""
@@ -74,7 +77,7 @@ class Folder:
 
     def read_link(self, name: str) -> bytes:
         """Where a link points."""
-        return os.readlink(name.encode(), dir_fd=self.fd)
+        return os.readlink(_raw(name), dir_fd=self.fd)
 
     def sync(self) -> None:
         """Wait until the names in this folder are on the disk."""
@@ -127,6 +130,14 @@ class Owner:
                 stack.enter_context(acting_as(self.uid, self.gid))
             yield Home(fd, self)
 
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """Act as the user within the block, on what is open already; see `at_home`."""
+        with ExitStack() as stack:
+            if self.impersonate:
+                stack.enter_context(acting_as(self.uid, self.gid))
+            yield
+
     def _open_home(self) -> int:
         """The home's descriptor. The first use of anybody's files makes the home: a container may come later."""
         flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -149,6 +160,12 @@ class Home:
     def __init__(self, fd: int, owner: Owner) -> None:
         self._fd = fd
         self.owner = owner
+
+    def kept(self, stack: ExitStack) -> Home:
+        """The same home for longer than the block of `Owner.at_home`: until the stack is closed."""
+        fd = os.dup(self._fd)
+        stack.callback(os.close, fd)
+        return Home(fd, self.owner)
 
     def open_file(self, path: ApiPath) -> int:
         """Open a regular file for reading, through links that stay beneath. The caller owns the descriptor.
@@ -223,6 +240,10 @@ def _regular(fd: int, shown: str) -> int:
         return fd
     os.close(fd)
     raise BadRequest(f"{shown} is a folder." if stat.S_ISDIR(mode) else f"{shown} is not a regular file.")
+
+
+def _raw(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")
 
 
 def _text(name: bytes) -> str:

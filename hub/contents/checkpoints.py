@@ -47,7 +47,7 @@ def ensure(home: Home, path: ApiPath) -> None:
 def restore(owner: Owner, path: ApiPath, checkpoint_id: str, limits: Limits) -> None:
     """Copy the checkpoint over the file, atomically."""
     refuse_hidden_change(path, limits.allow_hidden)
-    with owner.at_home(path) as home, _existing(home, path, checkpoint_id) as kept:
+    with owner.at_home(path) as home, existing(home, path, checkpoint_id) as kept:
         fd = kept.folder.open_file(kept.name)
         try:
             with home.target(path) as place:
@@ -59,7 +59,7 @@ def restore(owner: Owner, path: ApiPath, checkpoint_id: str, limits: Limits) -> 
 def delete(owner: Owner, path: ApiPath, checkpoint_id: str, limits: Limits) -> None:
     """Remove the checkpoint."""
     refuse_hidden_change(path, limits.allow_hidden)
-    with owner.at_home(path) as home, _existing(home, path, checkpoint_id) as kept:
+    with owner.at_home(path) as home, existing(home, path, checkpoint_id) as kept:
         kept.folder.remove_file(kept.name)
 
 
@@ -103,7 +103,8 @@ def _find(home: Home, path: ApiPath) -> os.stat_result | None:
 
 
 @contextmanager
-def _existing(home: Home, path: ApiPath, checkpoint_id: str) -> Iterator[Place]:
+def existing(home: Home, path: ApiPath, checkpoint_id: str) -> Iterator[Place]:
+    """The checkpoint, in its open folder. Raises NotFound when there is none."""
     missing = f"Checkpoint does not exist: {path}@{checkpoint_id}"
     if checkpoint_id != ONLY_ID:
         raise NotFound(missing)

@@ -7,14 +7,14 @@ import stat
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from hub.contents import checkpoints, trees
+from hub.contents import checkpoints, pairing, trees
 from hub.contents.beneath import Folder, Owner, Place
 from hub.contents.desk import Desk
 from hub.contents.drafts import write_new
 from hub.contents.leftovers import remove_stale
 from hub.contents.listing import model_of
 from hub.contents.models import Limits, Model
-from hub.contents.naming import copy_names, untitled_names
+from hub.contents.naming import copy_names, numbered, untitled_names
 from hub.contents.paths import ApiPath, refuse_hidden, refuse_hidden_change
 from hub.errors import BadRequest, Conflict, NotFound
 
@@ -29,8 +29,9 @@ def new_untitled(
     kind = type or ("notebook" if ext == ".ipynb" else "file")
     if kind not in ("notebook", "file", "directory"):
         raise BadRequest(f"There is no type {kind!r}; it must be file, notebook or directory.")
-    names = untitled_names(kind, ext)
-    data = desk.new() if kind == "notebook" else b""
+    text = pairing.new_text(owner, ext) if kind == "notebook" else None
+    names = untitled_names(kind, ext) if text is None else numbered(f"Untitled{text.extension}", "")
+    data = text.data if text is not None else desk.new() if kind == "notebook" else b""
 
     def make(place: Place) -> None:
         if kind == "directory":
@@ -43,7 +44,7 @@ def new_untitled(
         path = folder.child(_first_free(opened, names, make))
         if kind == "notebook":
             checkpoints.ensure(home, path)
-        return model_of(home, path, home.stat(path))
+        return model_of(home, path, home.stat(path), "notebook" if text is not None else None)
 
 
 def copy(owner: Owner, source: ApiPath, target: ApiPath, limits: Limits) -> Model:

@@ -8,16 +8,18 @@ import hashlib
 import io
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from hub.contents import notebook_process, pairing
 from hub.contents.beneath import Home, Owner
 from hub.contents.desk import Desk
 from hub.contents.drafts import pieces_of
 from hub.contents.listing import kind_of, list_folder, model_of
 from hub.contents.models import ContentType, Limits, Model
 from hub.contents.paths import ApiPath, refuse_hidden
-from hub.errors import BadRequest, TooLarge
+from hub.errors import BadRequest, NotebookInvalid, TooLarge
 
 HASH_ALGORITHM = "sha256"
 _BLANKS = b" \t\r\n"
@@ -49,16 +51,17 @@ def get(owner: Owner, path: ApiPath, asked: Asked, desk: Desk, limits: Limits) -
             with io.FileIO(home.open_file(path)) as file:
                 found = os.fstat(file.fileno())
                 if asked.content:
-                    data = _read_bounded(file, found, path, limits.document_bytes)
+                    data = read_bounded(file, found, path, limits.document_bytes)
                 elif found.st_size <= limits.document_bytes:
                     digest = _hash_of(file)
         model = model_of(home, path, found, _asked_type(asked))
     if data is not None:
         digest = hashlib.sha256(data).hexdigest()
         if model.type == "notebook":
-            desk.fill(model, data, digest)
+            _fill_notebook(owner, path, model, data, digest, asked, desk, limits)
         else:
             _fill(model, data, asked.format)
+    digest = pairing.of_all(owner, path, model, digest if asked.hash else None, desk)
     if asked.hash and digest is not None:
         model.hash, model.hash_algorithm = digest, HASH_ALGORITHM
     return model
@@ -77,8 +80,19 @@ def trust(owner: Owner, path: ApiPath, desk: Desk, limits: Limits) -> None:
     """Trust the notebook's present bytes. Raises BadRequest when it is not a notebook."""
     refuse_hidden(path, limits.allow_hidden)
     with owner.at_home(path) as home, io.FileIO(home.open_file(path)) as file:
-        data = _read_bounded(file, os.fstat(file.fileno()), path, limits.document_bytes)
+        data = read_bounded(file, os.fstat(file.fileno()), path, limits.document_bytes)
     desk.trust(data, str(path))
+
+
+def without_outputs(owner: Owner, path: ApiPath, keys: Sequence[str], limits: Limits) -> bytes:
+    """The notebook file without its outputs (see `hub.notebook_files.stripping`). Raises BadRequest, TooLarge."""
+    refuse_hidden(path, limits.allow_hidden)
+    with owner.at_home(path) as home, io.FileIO(home.open_file(path)) as file:
+        data = read_bounded(file, os.fstat(file.fileno()), path, limits.document_bytes)
+    try:
+        return notebook_process.write(data, str(path), keys).data
+    except NotebookInvalid as error:
+        raise BadRequest(f"The outputs of {path} cannot be left out: it is not a valid notebook.") from error
 
 
 def _find(home: Home, path: ApiPath, type: str | None) -> os.stat_result:
@@ -108,17 +122,36 @@ def _asked_type(asked: Asked) -> ContentType | None:
     return "file" if asked.type == "file" else None
 
 
-def _read_bounded(file: io.FileIO, found: os.stat_result, path: ApiPath, limit: int) -> bytes:
-    """The whole file. Raises TooLarge when it has more than `limit` bytes, also if it grows meanwhile."""
-    pieces, size = [], 0
-    for piece in pieces_of(file.fileno()) if found.st_size <= limit else ():
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            break
-    if max(size, found.st_size) > limit:
+def read_bounded(file: io.FileIO, found: os.stat_result, path: ApiPath, limit: int) -> bytes:
+    """The whole file. Raises TooLarge when it has more than `limit` bytes, also if it grows meanwhile.
+
+    One that does not grow is read at once, so that it is never held twice.
+    """
+    data = os.pread(file.fileno(), found.st_size + 1, 0) if found.st_size <= limit else b""
+    if len(data) > found.st_size:
+        pieces, size = [], 0
+        for piece in pieces_of(file.fileno()):
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                break
+        data = b"".join(pieces)
+    if max(len(data), found.st_size) > limit:
         raise TooLarge(f"{path} is larger than {limit // 1024**2} MiB, too large to open here; download it.")
-    return b"".join(pieces)
+    return data
+
+
+def _fill_notebook(
+    owner: Owner, path: ApiPath, model: Model, data: bytes, digest: str, asked: Asked, desk: Desk, limits: Limits
+) -> None:
+    """Put the notebook into the model; what is none is given as text with a message, unless a notebook is asked for."""
+    try:
+        pairing.fill(owner, path, model, data, digest, desk, limits)
+    except BadRequest as error:
+        if asked.type == "notebook":
+            raise
+        model.type, model.message = "file", error.message
+        _fill(model, data, asked.format)
 
 
 def _hash_of(file: io.FileIO) -> str:

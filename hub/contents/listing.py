@@ -42,7 +42,7 @@ def list_folder(home: Home, path: ApiPath, now: datetime, *, show_hidden: bool) 
             if not _is_listed(name, show_hidden):
                 continue
             found = _stat(home, path, entry)
-            if found is not None:
+            if found is not None and kind_of(found) is not None:
                 models.append(_model(home, name, prefix + name, found, None))
         remove_stale(folder, now, drafts)
     return models
@@ -56,9 +56,7 @@ def kind_of(found: os.stat_result) -> ContentType | None:
 
 
 def _is_listed(name: str, show_hidden: bool) -> bool:
-    if name.startswith(".") and not show_hidden:
-        return False
-    if name in _UNLISTED_NAMES or name.endswith(_UNLISTED_ENDS):
+    if (name[0] == "." and not show_hidden) or name.endswith(_UNLISTED_ENDS) or name in _UNLISTED_NAMES:
         return False
     return name.isascii() or _is_text(name)
 
@@ -72,12 +70,11 @@ def _is_text(name: str) -> bool:
 
 
 def _stat(home: Home, path: ApiPath, entry: os.DirEntry[str]) -> os.stat_result | None:
-    """What the entry is, or where it leads to if it is a link; None when that is not to be listed."""
+    """What the entry is, or where it leads to if it is a link; None when that cannot be found out."""
     try:
-        found = home.find(path.child(entry.name)) if entry.is_symlink() else entry.stat(follow_symlinks=False)
+        return home.find(path.child(entry.name)) if entry.is_symlink() else entry.stat(follow_symlinks=False)
     except OSError:
         return None
-    return found if found is not None and kind_of(found) is not None else None
 
 
 def _model(home: Home, name: str, path: str, found: os.stat_result, type: ContentType | None) -> Model:
@@ -92,11 +89,11 @@ def _model(home: Home, name: str, path: str, found: os.stat_result, type: Conten
         writable=home.owner.may_write(found),
         created=time_of(found.st_ctime),
         last_modified=time_of(found.st_mtime),
-        mimetype=_mimetype(os.path.splitext(name)[1]) if type == "file" else None,  # noqa: PTH122
+        mimetype=_mimetype(name.rpartition(".")[2]) if type == "file" and "." in name else None,
         size=None if type == "directory" else found.st_size,
     )
 
 
 @lru_cache(maxsize=1024)
-def _mimetype(suffix: str) -> str | None:
-    return mimetypes.guess_type(f"x{suffix}")[0]
+def _mimetype(extension: str) -> str | None:
+    return mimetypes.guess_type(f"x.{extension}")[0]

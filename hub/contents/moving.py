@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import stat
+from datetime import datetime
 
-from hub.contents import checkpoints, trees
+from hub.contents import checkpoints, trash, trees
 from hub.contents.beneath import Folder, Owner, Place
 from hub.contents.drafts import rename_without_loss
 from hub.contents.listing import model_of
 from hub.contents.models import Limits, Model
 from hub.contents.paths import ApiPath, refuse_hidden_change
 from hub.contents.refusals import refusing
+from hub.contents.trash_info import TrashRules
 from hub.errors import BadRequest, Conflict, NotFound
 
 
@@ -26,7 +28,7 @@ def rename(owner: Owner, old: ApiPath, new: ApiPath, limits: Limits) -> Model:
         return model_of(home, new, home.stat(new))
 
 
-def delete(owner: Owner, path: ApiPath, limits: Limits) -> None:
+def delete(owner: Owner, path: ApiPath, limits: Limits, rules: TrashRules | None, now: datetime) -> None:
     """Delete what is at `path`; see `hub.contents.service.Contents.delete`."""
     refuse_hidden_change(path, limits.allow_hidden)
     with owner.at_home(path) as home, home.place(path) as place:
@@ -34,7 +36,11 @@ def delete(owner: Owner, path: ApiPath, limits: Limits) -> None:
         if found is None:
             raise NotFound(f"No such file or folder: {path}")
         if stat.S_ISDIR(found.st_mode):
-            _delete_folder(place, path, limits)
+            _check_may_go(place, path, limits)
+        if rules is not None and trash.put(home, place, path, rules, now):
+            return
+        if stat.S_ISDIR(found.st_mode):
+            trees.remove(place.folder, place.name)
         else:
             place.folder.remove_file(place.name)
             checkpoints.forget(place.folder, place.name)
@@ -60,11 +66,13 @@ def _move(source: Place, target: Place, old: ApiPath, new: ApiPath) -> None:
     target.folder.sync()
 
 
-def _delete_folder(place: Place, path: ApiPath, limits: Limits) -> None:
+def _check_may_go(place: Place, path: ApiPath, limits: Limits) -> None:
+    """Raise BadRequest for a full folder where only empty ones may be deleted."""
+    if limits.delete_full_folders:
+        return
     with place.folder.open_folder(place.name) as folder:
-        if not limits.delete_full_folders and not _is_empty(folder):
+        if not _is_empty(folder):
             raise BadRequest(f"Directory {path} not empty")
-    trees.remove(place.folder, place.name)
 
 
 def _is_empty(folder: Folder) -> bool:

@@ -52,7 +52,25 @@ def checkpoint_name(name: str) -> str:
     return _fitted(stem, f"-checkpoint{dot}{suffix}")
 
 
-def _fitted(stem: str, end: str) -> str:
+def trash_names(name: str) -> Iterator[str]:
+    """Names for a deleted `name` in the trash: itself, then with 2, 3, …; each leaves room for ``.trashinfo``."""
+    stem, suffix = split_name(name)
+    room = MAX_NAME_BYTES - len(".trashinfo")
+    yield _fitted(name, "", room)
+    for number in itertools.count(2):
+        yield _fitted(stem, f".{number}{suffix}", room)
+
+
+def restored_names(name: str) -> Iterator[str]:
+    """Names for what comes back from the trash: its own, then ``name (restored).ipynb`` and so on."""
+    stem, suffix = split_name(name)
+    yield name
+    yield _fitted(stem, f" (restored){suffix}")
+    for number in itertools.count(2):
+        yield _fitted(stem, f" (restored {number}){suffix}")
+
+
+def _fitted(stem: str, end: str, most_bytes: int = MAX_NAME_BYTES) -> str:
     """`stem` and `end` together, the stem shortened (at a character's edge) where a name has no room for it."""
-    room = MAX_NAME_BYTES - len(end.encode())
+    room = most_bytes - len(end.encode())
     return stem.encode()[: max(room, 0)].decode(errors="ignore") + end

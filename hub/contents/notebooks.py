@@ -8,7 +8,7 @@ and each code cell says whether its outputs may be shown (`metadata.trusted`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import nbformat
 from nbformat import reader
 
 from hub.errors import BadRequest, NotebookInvalid
+from hub.notebook_files import pairs, stripping
 
 EMPTY = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 # nbformat has few annotations.
@@ -25,24 +26,35 @@ _convert: Callable[[Any, int], Any] = nbformat.convert
 _from_dict: Callable[[Any], Any] = nbformat.from_dict
 _version_of: Callable[[Any], tuple[int, int]] = reader.get_version
 _WRITERS = {major: nbformat.versions[major] for major in (3, 4)}
+_FIRST_WITH_IDS = 5
 _HARMLESS_OUTPUTS = frozenset({"stream", "error", "pyerr"})
 _EMPTY_RESULT = frozenset({"output_type", "execution_count", "prompt_number", "metadata"})
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A notebook ready for the disk. `trusted` says whether all of its outputs may be shown again."""
+    """A notebook ready for the disk. `trusted` says whether all of its outputs may be shown again.
+
+    `formats` is its pairing by jupytext, None when it asks for none; `language_extension` is what ``auto`` means in it.
+    """
 
     data: bytes
     trusted: bool
+    formats: str | None = None
+    language_extension: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A notebook ready for the wire. `message` says in what it does not follow its format, None when it does."""
+    """A notebook ready for the wire. `message` says in what it does not follow its format, None when it does.
+
+    `formats` and `language_extension` as in `Written`.
+    """
 
     content: bytes
     message: str | None
+    formats: str | None = None
+    language_extension: str | None = None
 
 
 def show(data: bytes, path: str, trusted: bool) -> Shown:
@@ -54,17 +66,22 @@ def show(data: bytes, path: str, trusted: bool) -> Shown:
     try:
         notebook = _convert(_read(data.decode()), 4)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, nbformat.ValidationError) as error:
-        raise BadRequest(f"Unreadable notebook {path}: {_brief(error)}") from error
-    message = _fault(notebook)
+        raise BadRequest(
+            f"Unreadable notebook {path}: {_brief(error)}. The file was not changed; as text it can be opened and "
+            "mended (in JupyterLab: Open With, Editor)."
+        ) from error
+    ids = _trouble_with_ids(notebook)
+    message = _fault(notebook) or ids
     for cell in _code_cells(notebook):
         cell.setdefault("metadata", {})["trusted"] = trusted
-    return Shown(_to_wire(notebook), message)
+    return Shown(_to_wire(notebook), message, *_pairing(notebook))
 
 
-def write(content: bytes, path: str) -> Written:
+def write(content: bytes, path: str, strip: Sequence[str] | None = None) -> Written:
     """The notebook that a client sends, as bytes for the disk.
 
-    Raises NotebookInvalid when it does not follow its format, and says where.
+    `strip` None keeps the outputs; else they are left out, and these metadata keys too (see `stripping`). Raises
+    NotebookInvalid when it does not follow its format, and says where.
     """
     try:
         received = json.loads(content)
@@ -75,12 +92,22 @@ def write(content: bytes, path: str) -> Written:
         raise NotebookInvalid(f"{path} was not saved: it is not a notebook ({_brief(error)}).") from error
     if (fault := _fault(notebook)) is not None:
         raise NotebookInvalid(f"{path} was not saved, the file is as it was before. {fault}")
+    if strip is not None:
+        stripping.strip(notebook, strip)
     trusted = all(_is_harmless(cell) for cell in _code_cells(notebook))
     try:
         text: str = writer.writes_json(notebook)
-        return Written((text if text.endswith("\n") else text + "\n").encode(), trusted)
+        data = (text if text.endswith("\n") else text + "\n").encode()
+        return Written(data, trusted, *_pairing(notebook))
     except (ValueError, RecursionError) as error:
         raise NotebookInvalid(f"{path} was not saved: its text is not valid Unicode.") from error
+
+
+def _pairing(notebook: Any) -> tuple[str | None, str | None]:
+    metadata = notebook.get("metadata")
+    if not isinstance(metadata, dict):
+        return None, None
+    return pairs.formats_of(metadata), pairs.language_extension(metadata)
 
 
 def _fault(notebook: Any) -> str | None:
@@ -92,6 +119,28 @@ def _fault(notebook: Any) -> str | None:
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         return f"Notebook validation failed: {_brief(error)}"
     return None
+
+
+def _trouble_with_ids(notebook: Any) -> str | None:
+    """What nbformat is about to mend in the cells' ids, which the next save would then write; None: nothing.
+
+    (Since 4.5 each cell has an id of its own; validating makes up those that are missing or there twice.)
+    """
+    cells = notebook.get("cells")
+    if not isinstance(cells, list) or _minor_of(notebook) < _FIRST_WITH_IDS:
+        return None
+    ids = [cell.get("id") for cell in cells if isinstance(cell, dict)]
+    known = [id for id in ids if isinstance(id, str)]
+    if len(known) < len(ids):
+        return "Notebook validation failed: cells have no id. They have new ones here; a save writes them."
+    if len(set(known)) < len(known):
+        return "Notebook validation failed: cells share an id. They have new ones here; a save writes them."
+    return None
+
+
+def _minor_of(notebook: Any) -> int:
+    minor = notebook.get("nbformat_minor")
+    return minor if isinstance(minor, int) else 0
 
 
 def _code_cells(notebook: Any) -> list[dict[str, Any]]:

@@ -29,8 +29,14 @@ _TABLE: dict[int, tuple[type[HubError], str]] = {
     errno.ENXIO: (BadRequest, "{path} is not a regular file."),
     errno.ENODEV: (BadRequest, "{path} is not a regular file."),
     errno.EFBIG: (TooLarge, "The file {path} would become larger than is allowed."),
-    errno.ENOSPC: (NoSpace, "The disk is full: {path} was not written, and is as it was before."),
-    errno.EDQUOT: (NoSpace, "Your disk space is used up: {path} was not written, and is as it was before."),
+    errno.ENOSPC: (
+        NoSpace,
+        "The disk is full: {path} was not written, and is as it was before. Perhaps empty your trash.",
+    ),
+    errno.EDQUOT: (
+        NoSpace,
+        "Your disk space is used up: {path} was not written, and is as it was before. Perhaps empty your trash.",
+    ),
 }
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from hub.contents import checkpoints, uploads
+from hub.contents import checkpoints, pairing, uploads
 from hub.contents.beneath import Home, Owner
 from hub.contents.desk import Desk
 from hub.contents.documents import decode_content
@@ -60,7 +60,7 @@ def _save_notebook(owner: Owner, path: ApiPath, content: msgspec.Raw | msgspec.U
         _require_new(owner, path)
         data = desk.new()
     else:
-        data = desk.accept(bytes(content), str(path))
+        return pairing.save(owner, path, bytes(content), desk)
     with owner.at_home(path) as home:
         saved = _write(home, path, data, "notebook")
         checkpoints.ensure(home, path)

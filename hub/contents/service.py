@@ -14,17 +14,26 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from hub.contents import checkpoints, copying, documents, moving, saving
+from hub.contents import checkpoints, choosing, copy_out, copying, documents, moving, pairing, saving, versions
+from hub.contents.archive import Archive, open_archive
+from hub.contents.archive_formats import FORMATS
 from hub.contents.beneath import Owner
+from hub.contents.choosing import ChoiceFile
 from hub.contents.desk import Desk
 from hub.contents.models import Checkpoint, Limits, Model, Saved, SaveRequest
+from hub.contents.pair_records import PairRecords
 from hub.contents.paths import parse_path
 from hub.contents.raw import RawFile, open_raw_file
 from hub.contents.syscalls import require_openat2
+from hub.contents.trash_info import TrashRules
+from hub.contents.trash_service import Trash
 from hub.contents.trust import TrustStore
 from hub.contents.workers import Workers
 from hub.domain.ids import UserId
 from hub.domain.users import User
+from hub.errors import NotFound
+from hub.notebook_files.choices import Choices, Strip
+from hub.notebook_files.jobs import Comparison
 from proxy.kit.clock import Clock
 
 Given = ParamSpec("Given")
@@ -53,6 +62,7 @@ class ContentsOfUsers:
 
     `state_dir` is a folder of the hub's own, outside all homes, where it keeps what it trusts.
     `impersonate` says whether file access happens under the user's uid; None means: when the hub is root.
+    `trash` None means that deleting is for good.
     Raises KernelTooOld (Linux before 5.6) when made.
     """
 
@@ -63,12 +73,14 @@ class ContentsOfUsers:
         clock: Clock,
         limits: Limits | None = None,
         impersonate: bool | None = None,
+        trash: TrashRules | None = None,
     ) -> None:
         require_openat2()
         self._homes = homes
         self._state_dir = state_dir
         self._clock = clock
         self._limits = limits or Limits()
+        self._trash = trash
         self._impersonate = os.geteuid() == 0 if impersonate is None else impersonate
         self._workers = Workers(impersonate=self._impersonate)
 
@@ -81,8 +93,12 @@ class ContentsOfUsers:
             impersonate=self._impersonate,
             make_home=lambda: self._homes.prepare_home(user),
         )
-        trust = TrustStore(self._state_dir / "trust" / user.id)
-        return Contents(owner, self._workers, trust, self._clock, self._limits)
+        desk = Desk(
+            TrustStore(self._state_dir / "trust" / user.id),
+            ChoiceFile(self._state_dir / "choices" / f"{user.id}.json"),
+            PairRecords(self._state_dir / "pairs" / f"{user.id}.json"),
+        )
+        return Contents(owner, self._workers, desk, self._clock, self._limits, self._trash)
 
     async def close(self) -> None:
         """End the threads; work that has begun is finished first."""
@@ -92,13 +108,29 @@ class ContentsOfUsers:
 class Contents:
     """One user's files. Paths are API paths: ``"a/b.ipynb"``, relative to the home, ``""`` is the home."""
 
-    def __init__(self, owner: Owner, workers: Workers, trust: TrustStore, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        workers: Workers,
+        desk: Desk,
+        clock: Clock,
+        limits: Limits,
+        rules: TrashRules | None = None,
+    ) -> None:
         self._owner = owner
         self._lane = str(owner.home)
         self._workers = workers
-        self._desk = Desk(trust)
+        self._desk = desk
         self._clock = clock
         self._limits = limits
+        self._rules = rules
+
+    @property
+    def trash(self) -> Trash:
+        """What the user deleted. Raises NotFound where deleting is for good."""
+        if self._rules is None:
+            raise NotFound("This hub keeps no trash: what is deleted is gone.")
+        return Trash(self._owner, self._workers, self._lane, self._clock, self._rules)
 
     async def get(
         self,
@@ -142,14 +174,17 @@ class Contents:
 
     async def rename(self, old: str, new: str) -> Model:
         """Move a file or folder, and its checkpoint. Raises Conflict when there is something at `new`."""
-        return await self._run(moving.rename, parse_path(old), parse_path(new), self._limits)
+        model = await self._run(moving.rename, parse_path(old), parse_path(new), self._limits)
+        await self._run(pairing.follow, parse_path(old), parse_path(new), self._desk, self._limits)
+        return model
 
     async def delete(self, path: str) -> None:
-        """Delete a file or an empty folder, and its checkpoint. A link is deleted, never what it leads to.
+        """Delete a file or folder, and its checkpoint, into the trash if there is one (see `trash.put`).
 
-        Raises BadRequest for the home itself and for a folder that is not empty.
+        A link is deleted, never what it leads to. Raises BadRequest for the home itself, and for a folder that
+        is not empty where the limits allow only empty ones; Conflict when the trash cannot be used.
         """
-        await self._run(moving.delete, parse_path(path), self._limits)
+        await self._run(moving.delete, parse_path(path), self._limits, self._rules, self._clock.now())
 
     async def find_type(self, path: str) -> str | None:
         """``file`` or ``directory``; None when there is nothing, or something hidden or of another kind."""
@@ -175,14 +210,64 @@ class Contents:
         """Forget a checkpoint. Raises NotFound when there is none."""
         await self._run(checkpoints.delete, parse_path(path), checkpoint_id, self._limits)
 
+    async def compare(self, path: str, old: str = "checkpoint", new: str = "file") -> Comparison:
+        """How a notebook changed between two of its versions; see `versions.compare`."""
+        return await self._run(versions.compare, parse_path(path), old, new, self._limits)
+
+    async def without_outputs(self, path: str) -> bytes:
+        """The notebook file without its outputs, whatever was chosen. Raises BadRequest, TooLarge."""
+        keys = (await self.choices(path)).strip_keys or ()
+        return await self._run(documents.without_outputs, parse_path(path), keys, self._limits)
+
+    async def choices(self, path: str) -> Choices:
+        """What was chosen for the notebook at `path`."""
+        return await self._run(choosing.for_notebook, parse_path(path), self._desk.choices.get())
+
+    async def own_choices(self) -> Choices:
+        """What the user chose for all notebooks."""
+        return await self._run(lambda _: self._desk.choices.get())
+
+    async def choose(self, choices: Choices) -> None:
+        """Choose for all notebooks for which no folder says otherwise."""
+        await self._run(lambda _: self._desk.choices.set(choices))
+
+    async def look_up_choices(self, folder: str) -> list[choosing.FolderSays]:
+        """What the files in `folder` and those above it say, nearest first. Raises NotFound."""
+        return await self._run(choosing.look, parse_path(folder))
+
+    async def choose_for_folder(self, folder: str, strip: Strip | None, pair: str | None) -> None:
+        """Write a folder's choice into its files, None: as above it. Raises BadRequest where they say more."""
+        await self._run(choosing.set_both, parse_path(folder), strip, pair)
+
     async def trust(self, path: str) -> None:
         """Trust the outputs of the notebook as it is on the disk now."""
         await self._run(documents.trust, parse_path(path), self._desk, self._limits)
+
+    async def copy_out(self, folder: str, target: Path) -> None:
+        """Copy the home, or only `folder` of it where that is too much, to an empty folder of the user's elsewhere.
+
+        Raises TooLarge.
+        """
+        await self._run(copy_out.copy_out, parse_path(folder), target)
+
+    async def read_out(self, folder: Path, name: str) -> bytes:
+        """A file that the user's code wrote to a folder elsewhere. Raises NotFound, BadRequest, TooLarge."""
+        return await self._run(copy_out.read_out, folder, name, self._limits.document_bytes)
 
     async def open_raw(self, path: str) -> RawFile:
         """Open a file for streaming. The caller owns it: ``async with await contents.open_raw(path) as raw``."""
         opened = await self._run(open_raw_file, parse_path(path), self._limits)
         return RawFile(opened, self._workers, self._lane)
+
+    async def open_archive(self, path: str, home_name: str, format_name: str, follow_links: bool = True) -> Archive:
+        """Begin an archive of a folder; `home_name` is what the home is called in it. The caller owns it.
+
+        `format_name` is one of `archive_formats.FORMATS`. Raises BadRequest, NotFound, TooLarge.
+        """
+        parsed = parse_path(path)
+        name = parsed.name or home_name
+        packing = await self._run(open_archive, parsed, name, format_name, follow_links, self._limits)
+        return Archive(packing, FORMATS[format_name], name, self._workers, self._lane)
 
     async def _run(
         self, job: Callable[Concatenate[Owner, Given], Result], *given: Given.args, **named: Given.kwargs

@@ -43,6 +43,26 @@ def remove(folder: Folder, name: str, depth: int = 0) -> None:
     folder.remove_folder(name)
 
 
+def size_of(folder: Folder, name: str, budget: Budget, depth: int = 0) -> int | None:
+    """The bytes of all regular files in a folder, links not followed; None when the budget or the depth ends."""
+    if depth > MAX_DEPTH:
+        return None
+    total = 0
+    with folder.open_folder(name) as inner, os.scandir(inner.fd) as entries:
+        for entry in entries:
+            budget.entries_left -= 1
+            if budget.entries_left < 0:
+                return None
+            if entry.is_dir(follow_symlinks=False):
+                size = size_of(inner, entry.name, budget, depth + 1)
+                if size is None:
+                    return None
+                total += size
+            elif entry.is_file(follow_symlinks=False):
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
 def copy(source: Place, target: Place, budget: Budget) -> None:
     """Copy a folder with all that is in it to a new name, where it appears when it is complete.
 

@@ -95,7 +95,7 @@ async def test_version_3_is_opened_as_version_4_and_not_changed_on_the_disk(plac
 async def test_what_is_no_notebook_is_refused_and_named(place: Place, contents: Contents, data: str | bytes) -> None:
     place.put("d/a.ipynb", data)
     with pytest.raises(BadRequest, match=r"^Unreadable notebook d/a\.ipynb: "):
-        await contents.get("d/a.ipynb")
+        await contents.get("d/a.ipynb", type="notebook")
     assert (await contents.get("d/a.ipynb", content=False)).type == "notebook"
 
 

@@ -1,0 +1,107 @@
+"""The files of a pair on the disk: read, guarded against lost changes, written all or none. Blocking; for threads."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+
+from hub.contents.beneath import Home, Owner
+from hub.contents.drafts import NEW_FILE_MODE, Draft, Whole, draft_in, pieces_of, writable_mode
+from hub.contents.models import Limits
+from hub.contents.pair_records import PairRecord
+from hub.contents.paths import ApiPath, parse_path
+from hub.contents.stats import time_of
+from hub.errors import Conflict, TooLarge
+from hub.notebook_files.pairs import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A file of a pair as it is now."""
+
+    data: bytes
+    changed_at: float
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def names_of(pair: Pair) -> tuple[str, ...]:
+    """The paths of all files, the notebook's first."""
+    return (pair.notebook, *(text.path for text in pair.texts))
+
+
+def read_sides(owner: Owner, pair: Pair, limits: Limits) -> dict[str, Side]:
+    """Those files of the pair that there are."""
+    sides: dict[str, Side] = {}
+    for name in names_of(pair):
+        path = parse_path(name)
+        with owner.at_home(path) as home:
+            if home.find(path) is None:
+                continue
+            with io.FileIO(home.open_file(path)) as file:
+                found = os.fstat(file.fileno())
+                if found.st_size > limits.document_bytes:
+                    raise TooLarge(f"{name} is too large to be kept in step; download it.")
+                sides[name] = Side(b"".join(pieces_of(file.fileno())), found.st_mtime)
+    return sides
+
+
+def refuse_lost_changes(home: Home, path: ApiPath, files: Mapping[str, bytes], known: PairRecord | None) -> None:
+    """Raise Conflict if a file of the pair, other than the one at `path`, is not what the client's tab knows."""
+    for name, data in files.items():
+        other = parse_path(name)
+        if other == path or home.find(other) is None:
+            continue
+        digest = digest_of(home, other)
+        if digest == hashlib.sha256(data).hexdigest():
+            continue
+        if known is None or name not in known.seen:
+            raise Conflict(
+                f"{path} was not saved: it is to be paired with {name}, which is there already and says something "
+                "else. Rename or delete that file, or open the notebook anew."
+            )
+        if digest != known.seen[name]:
+            raise Conflict(
+                f"{path} was not saved: {name}, which is paired with it, was changed by somebody else. Open the "
+                f"notebook anew to have that change, or rename {name} to save yours."
+            )
+
+
+def write_together(home: Home, files: Mapping[str, bytes]) -> dict[str, Whole]:
+    """Write all files or none: the drafts are complete on the disk before the first takes its name."""
+    with ExitStack() as stack:
+        drafts: list[tuple[str, str, Draft, bool]] = []
+        for name, data in files.items():
+            path = parse_path(name)
+            if home.find(path.parent) is None:
+                with home.place(path.parent) as place:
+                    place.folder.make_folder(place.name)
+            place = stack.enter_context(home.target(path))
+            mode = writable_mode(place)
+            draft = stack.enter_context(draft_in(place.folder, NEW_FILE_MODE if mode is None else mode))
+            draft.write(data)
+            os.fsync(draft.fd)
+            drafts.append((name, place.name, draft, mode is None))
+        return {name: Whole(draft.publish(as_name, replace=True), is_new) for name, as_name, draft, is_new in drafts}
+
+
+def digest_of(home: Home, path: ApiPath) -> str:
+    """The file's SHA-256 in hexadecimal, read a mebibyte at a time."""
+    digest = hashlib.sha256()
+    with io.FileIO(home.open_file(path)) as file:
+        for piece in pieces_of(file.fileno()):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def latest(wholes: Mapping[str, Whole]) -> datetime:
+    """When the last of the files was written."""
+    return max(time_of(whole.stat.st_mtime) for whole in wholes.values())
