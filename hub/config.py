@@ -47,6 +47,9 @@ class ConfigError(Exception):
 
 
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)\Z", re.ASCII)
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?", re.ASCII)
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:]+", re.ASCII)
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -64,6 +67,9 @@ def _read_span(value: object) -> object:
 
 
 Span = Annotated[timedelta, BeforeValidator(_read_span), Field(ge=timedelta(0))]
+
+
+_PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}\Z")
 
 
 class _Section(BaseModel):
@@ -88,6 +94,9 @@ class Profile(_Section):
     home: str = Field("/home/jovyan", description="Where the user's home is inside the container.")
     environment: dict[str, str] = Field({}, description="Additional environment variables.")
     spare_kernels: int = Field(1, ge=0, le=4, description="Kernels started ahead of the first notebook.")
+    kernels: list[str] = Field(
+        [], description="Kernelspecs of the image that are offered, the first as the default; empty: all."
+    )
 
 
 class Culling(_Section):
@@ -120,6 +129,16 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None,
         description="Address that browsers use, such as `https://hub.example.edu`; https turns Secure cookies on.",
+    )
+    allowed_origins: list[str] = Field(
+        [],
+        description="Origins of other sites whose pages may use the Jupyter API with a user's token, exactly as "
+        "browsers write them: `https://colab.research.google.com`.",
+    )
+    git_pull_hosts: list[str] = Field(
+        [],
+        description="Hosts from which links (`git-pull?repo=…`) may fetch repositories, such as `github.com`; without "
+        "any, all hosts.",
     )
     trusted_proxies: list[str] = Field([], description="Addresses of gateways whose X-Forwarded headers are believed.")
     hub_host: str = Field("127.0.0.1", description="Address on which the hub listens for its proxies.")
@@ -154,6 +173,14 @@ class Settings(BaseSettings):
     concurrent_starts: int = Field(4, ge=1, description="Containers that start at the same time; others wait in order.")
     sign_in_idle: Span = Field(timedelta(hours=8), description="A sign-in unused for this long ends.")
     sign_in_max: Span = Field(timedelta(days=7), description="A sign-in ends after this long in any case.")
+    export_browser: Path | None = Field(
+        None,
+        description="A Chromium or Chrome on the hub's machine that prints notebooks as PDF, such as "
+        "`/usr/bin/chromium`; without it there is no such export.",
+    )
+    trash_days: int = Field(
+        30, ge=1, le=36500, description="Days for which deleted files stay in their user's trash; they count in quotas."
+    )
     max_upload_bytes: int = Field(128 * 1024**2, ge=1024**2, description="Largest body of one request.")
     base_uid: int = Field(200_000, ge=1000, description="First uid for users' containers, when the hub runs as root.")
     base_gid: int = Field(100, ge=1, description="gid for users' containers, when the hub runs as root.")
@@ -168,6 +195,33 @@ class Settings(BaseSettings):
         default_factory=lambda: {"datascience": Profile()}, description="What users may start."
     )
     culling: Culling = Field(default_factory=Culling)
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _exact_origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin) or origin.endswith(_DEFAULT_PORTS.get(origin.partition(":")[0], "\0")):
+                raise ValueError(
+                    f"{origin!r} is not an origin as browsers write it: scheme://host[:port] in lower case, without a "
+                    "path, a star or the scheme's own port"
+                )
+        return origins
+
+    @field_validator("git_pull_hosts")
+    @classmethod
+    def _host_names(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is not a host's name in lower case, without scheme, port and path")
+        return hosts
+
+    @field_validator("profiles")
+    @classmethod
+    def _profile_names_can_end_a_kernels_name(cls, profiles: dict[str, Profile]) -> dict[str, Profile]:
+        wrong = [name for name in profiles if not _PROFILE_NAME.match(name)]
+        if wrong:
+            raise ValueError(f"the names of profiles are 1 to 40 letters, digits, - and _, not {wrong[0]!r}")
+        return profiles
 
     @model_validator(mode="after")
     def _default_profile_exists(self) -> Settings:

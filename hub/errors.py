@@ -110,6 +110,12 @@ class Conflict(HubError):
     status = 409
 
 
+class KernelNotReady(Conflict):
+    """A kernel that starts, restarts or has died cannot do this now."""
+
+    code = "kernel.not_ready"
+
+
 class LinkExpired(HubError):
     """A one-time link that was used, replaced or is too old."""
 

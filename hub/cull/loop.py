@@ -135,11 +135,14 @@ class Culler:
         since = now
         living = any(kernel.state is not KernelState.DEAD for kernel in kernels)
         terminals = sum(self._in_use(terminal) for terminal in live.terminals)
-        if living or terminals or connections:
+        jobs = tuple(job.program for job in live.jobs if job.exit_status is None)
+        if living or terminals or connections or jobs:
             self._empty_since.pop(workspace.id, None)
         else:
             since = self._empty_since.setdefault(workspace.id, now)
-        snapshot = WorkspaceSnapshot(workspace.id, kernels, terminals, connections, timedelta(seconds=now - since))
+        snapshot = WorkspaceSnapshot(
+            workspace.id, kernels, terminals, connections, timedelta(seconds=now - since), jobs
+        )
         idle = [kernel.idle_for for kernel in kernels]
         idle += [timedelta(seconds=max(0.0, terminal.idle_seconds)) for terminal in live.terminals]
         return _View(snapshot, min(idle, default=None))

@@ -21,8 +21,8 @@ class CullingPolicy:
     """When things end. None for a span means never.
 
     `kernel_idle`: how long a kernel may be idle; `workspace_empty`: how long a container may be without
-    kernels, terminals and open connections; `cull_connected`: whether a kernel with an open but idle tab
-    may be culled too.
+    kernels, terminals, running programs and open connections; `cull_connected`: whether a kernel with an open
+    but idle tab may be culled too.
     """
 
     kernel_idle: timedelta | None
@@ -50,6 +50,8 @@ class WorkspaceSnapshot:
     terminals: int
     connections: int
     empty_for: timedelta
+    jobs: tuple[str, ...] = ()
+    """The programs that run in it for the hub."""
 
 
 class Action(StrEnum):
@@ -115,6 +117,8 @@ def decide_workspace(policy: CullingPolicy, workspace: WorkspaceSnapshot) -> Dec
         return answer(Action.KEEP, f"it holds {_count(living, 'kernel')}")
     if workspace.terminals:
         return answer(Action.KEEP, f"it holds {_count(workspace.terminals, 'terminal')}")
+    if workspace.jobs:
+        return answer(Action.KEEP, f"a program is running: {workspace.jobs[0].replace('_', '-')}")
     if workspace.connections:
         return answer(Action.KEEP, f"it holds {_count(workspace.connections, 'open connection')}")
     if policy.workspace_empty is None:

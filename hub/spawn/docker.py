@@ -108,6 +108,10 @@ class DockerSpawner:
                 seen.append(await self._observation(workspace_id, found))
         return seen
 
+    async def image_id(self, image: str) -> str:
+        """The engine's id of the image that the name stands for now. Raises ImageMissing, EngineSilent."""
+        return str((await self._image(image))["Id"])
+
     async def ping(self) -> None:
         """Return if the engine answers, else raise EngineSilent."""
         await self._engine.call(lambda client: client.ping())
@@ -160,8 +164,12 @@ class DockerSpawner:
             raise StartFailed(f"The container's folders could not be made: {error.strerror}.") from error
 
     async def _image_environment(self, image: str) -> dict[str, str]:
+        found = await self._image(image)
+        return dict(entry.partition("=")[::2] for entry in found["Config"].get("Env") or [])
+
+    async def _image(self, image: str) -> dict[str, Any]:
         try:
-            found = await self._engine.call(lambda client: client.inspect_image(image))
+            return await self._engine.call(lambda client: client.inspect_image(image))
         except (ImageNotFound, NotFound) as error:
             raise ImageMissing(
                 f"The image {image} is not on this machine. An administrator can make it with "
@@ -169,7 +177,6 @@ class DockerSpawner:
             ) from error
         except APIError as error:
             raise ImageMissing(f"The image {image} cannot be used: {explanation(error)}.") from error
-        return dict(entry.partition("=")[::2] for entry in found["Config"].get("Env") or [])
 
     async def _ensure_network(self) -> None:
         """The bridge for the network `internet`, made if it is not there. Two hubs of one engine share it."""
@@ -253,7 +260,7 @@ class DockerSpawner:
         deadline = time.monotonic() + REMOVAL_SECONDS
         while True:
             try:
-                return await self._engine.call(lambda client: client.remove_container(name, force=True))
+                return await self._engine.call(lambda client: client.remove_container(name, v=True, force=True))
             except NotFound:
                 return None
             except APIError as error:

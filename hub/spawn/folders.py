@@ -5,7 +5,8 @@
     <data>/accounts/<workspace id>/   passwd and group of one container, read-only inside
     <data>/agent/<version>/           a copy of hub/agent, read-only inside
     <data>/lab/<user id>/             JupyterLab's settings and workspaces (never in the home: hostile ground)
-    <data>/images/<hash>/<user id>/   kernelspecs, remembered per image and user
+    <data>/images/<hash>/<user id>/   kernelspecs, remembered per image and user; those of the image itself in image/
+    <data>/scratch/<workspace id>/    what a verification's container writes instead of the home; goes with it
     <data>/hub-id                     the label on this hub's containers
 
 Homes and run folders are writable by people's code, so nothing below follows a link inside them.
@@ -76,6 +77,10 @@ class Folders:
         """Where the workspace's agent listens."""
         return self.run(workspace_id) / AGENT_SOCKET
 
+    def scratch(self, workspace_id: WorkspaceId) -> Path:
+        """The folder for what a throw-away container writes."""
+        return self.data_dir / "scratch" / _checked(workspace_id)
+
     def accounts(self, workspace_id: WorkspaceId) -> Path:
         """The folder of the container's passwd and group files."""
         return self.data_dir / "accounts" / _checked(workspace_id)
@@ -102,6 +107,35 @@ class Folders:
         What is in it stays: the workspace may run already. Spawners clear it of stale sockets before a start.
         """
         return self._prepare_owned(self.run(workspace_id), self.uid_of(user))
+
+    def prepare_probe(self, workspace_id: WorkspaceId) -> tuple[Path, Path]:
+        """Make the run folder of a container that nobody's code runs in, and an empty home inside it. Raises OSError.
+
+        `remove_run` removes both. They belong to `probe_uid`.
+        """
+        run = self._prepare_owned(self.run(workspace_id), self.probe_uid)
+        home = run / "home"
+        self._make_owned(home, self.probe_uid)
+        return run, home
+
+    @property
+    def probe_uid(self) -> int:
+        """A uid that no user has: users' numbers begin at 1."""
+        return os.geteuid() if self._base_uid is None else self._base_uid
+
+    def prepare_scratch(self, user: User, workspace_id: WorkspaceId, *names: str) -> Path:
+        """Make the folder of a throw-away container, which is the hub's, with folders of the user's in it."""
+        folder = self.scratch(workspace_id)
+        _make_folder(self.data_dir, 0o700)
+        _make_folder(folder.parent, 0o711)
+        _make_folder(folder, 0o711)
+        for name in names:
+            self._make_owned(folder / name, self.uid_of(user))
+        return folder
+
+    def remove_scratch(self, workspace_id: WorkspaceId) -> None:
+        """Remove the folder of a throw-away container that is gone. One that is not there is fine. Raises OSError."""
+        remove_tree(self.scratch(workspace_id))
 
     def prepare_agent(self) -> Path:
         """The folder of a copy of hub/agent, made if this version's is missing. Raises OSError."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from hub.agent import install
+from hub.agent.specs import jupyter_folders
 from hub.domain.ids import WorkspaceId
 from hub.errors import StartFailed
 from hub.spawn import proc
@@ -78,6 +80,8 @@ class ProcessSpawner:
             return await self._start(spec)
 
     async def _start(self, spec: WorkspaceSpec) -> str:
+        if spec.scratch_folder is not None:
+            raise StartFailed("Local processes cannot be given a view of a home.")
         if socket_path_too_long(spec.run_folder):
             raise StartFailed(f"The path {spec.run_folder} is too long for Unix sockets: choose a shorter data_dir.")
         try:
@@ -123,6 +127,10 @@ class ProcessSpawner:
         """All workspaces of the data folder that have a process, or had one that was not stopped."""
         records = self._folders.data_dir.glob(f"run/*/{RECORD}")
         return [await self.state(WorkspaceId(path.parent.name)) for path in records]
+
+    async def image_id(self, image: str) -> str:
+        """The hub's Python, and when kernels were last installed on this machine; `image` says nothing here."""
+        return await asyncio.to_thread(_installed_kernels)
 
     async def ping(self) -> None:
         """The operating system always answers."""
@@ -176,6 +184,14 @@ class ProcessSpawner:
         """The exit code of a child of this hub that has ended, else None."""
         child = self._children.get(pid)
         return None if child is None else child.poll()
+
+
+def _installed_kernels() -> str:
+    marks = [sys.executable]
+    for folder in jupyter_folders(dict(os.environ), "/nonexistent"):
+        with contextlib.suppress(OSError):
+            marks.append(f"{folder}@{Path(folder).stat().st_mtime_ns}")
+    return "process:" + hashlib.sha256("\n".join(marks).encode()).hexdigest()[:32]
 
 
 def _reason(folder: Path, code: int | None) -> str:

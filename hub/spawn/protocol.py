@@ -21,6 +21,8 @@ class WorkspaceSpec:
 
     `home_folder`, `run_folder` are existing folders of this host, owned by `uid`:`gid`; `agent_folder` holds
     the agent's program, read-only. `home` is where the home appears inside. `environment` holds no secrets.
+    `scratch_folder` None is the rule: the home itself is mounted. Else the container sees a view of the home, and what
+    it writes goes to ``upper`` in that folder (``work`` is the engine's), the home stays as it is.
     """
 
     workspace_id: WorkspaceId
@@ -38,6 +40,7 @@ class WorkspaceSpec:
     tmp_bytes: int = 512 * 1024**2
     spare_kernels: int = 1
     environment: dict[str, str] = field(default_factory=dict)
+    scratch_folder: Path | None = None
 
 
 class Presence(StrEnum):
@@ -81,6 +84,12 @@ class Spawner(Protocol):
 
     async def inventory(self) -> list[Observation]:
         """All containers that carry this hub's label, running or exited."""
+
+    async def image_id(self, image: str) -> str:
+        """What identifies the image of this name now: another text once the name means something else.
+
+        Raises ImageMissing.
+        """
 
     async def ping(self) -> None:
         """Return if the engine answers within its deadline, else raise EngineSilent."""

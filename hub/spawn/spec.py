@@ -168,12 +168,23 @@ def _host_config(spec: WorkspaceSpec, accounts_folder: Path, seccomp: str, log_d
 
 def _mounts(spec: WorkspaceSpec, accounts_folder: Path) -> list[dict[str, Any]]:
     return [
-        _bind(spec.home_folder, spec.home),
+        _bind(spec.home_folder, spec.home) if spec.scratch_folder is None else _view(spec, spec.scratch_folder),
         _bind(spec.run_folder, str(RUN_FOLDER)),
         _bind(spec.agent_folder, AGENT_FOLDER, read_only=True),
         _bind(accounts_folder / "passwd", "/etc/passwd", read_only=True),
         _bind(accounts_folder / "group", "/etc/group", read_only=True),
     ]
+
+
+def _view(spec: WorkspaceSpec, scratch: Path) -> dict[str, Any]:
+    """The home under a layer that takes all writes: an anonymous volume, which goes with its container."""
+    layers = f"lowerdir={spec.home_folder},upperdir={scratch / 'upper'},workdir={scratch / 'work'}"
+    options = {"type": "overlay", "device": "overlay", "o": layers}
+    return {
+        "Type": "volume",
+        "Target": spec.home,
+        "VolumeOptions": {"NoCopy": True, "DriverConfig": {"Name": "local", "Options": options}},
+    }
 
 
 def _bind(source: Path, target: str, read_only: bool = False) -> dict[str, Any]:

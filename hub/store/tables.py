@@ -173,6 +173,32 @@ sessions = Table(
     Index(None, "kernel_id"),
 )
 
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    _user(),
+    Column("kind", PlainText, nullable=False),
+    Column("path", PlainText, nullable=False),
+    Column("output", PlainText, nullable=False),
+    Column("kernel_id", PlainText, nullable=False),
+    Column("spec_name", PlainText, nullable=False),
+    Column("cell_seconds", Float),
+    Column("workspace_id", PlainText),
+    Column("state", PlainText, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("cell", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("name", PlainText, nullable=False),
+    Column("error", Json),
+    Column("verdict", PlainText),
+    Column("digest", PlainText),
+    Index(None, "user_id", "started_at"),
+    Index(None, "user_id", "digest"),
+    Index(None, "state"),
+)
+
 # Append-only: the repository has no other way, and triggers (made by the first migration) refuse UPDATE and
 # DELETE. There are no foreign keys, because what happened stays true when a user is gone.
 audit_events = Table(

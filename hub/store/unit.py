@@ -7,6 +7,7 @@ from hub.store.groups import Groups
 from hub.store.invitations import Invitations
 from hub.store.kernels import Kernels
 from hub.store.passwords import Passwords
+from hub.store.runs import Runs
 from hub.store.sessions import Sessions
 from hub.store.sign_ins import SignIns
 from hub.store.tokens import Tokens
@@ -24,6 +25,7 @@ class Unit:
         "invitations",
         "kernels",
         "passwords",
+        "runs",
         "sessions",
         "sign_ins",
         "tokens",
@@ -41,4 +43,5 @@ class Unit:
         self.workspaces = Workspaces(transaction)
         self.kernels = Kernels(transaction)
         self.sessions = Sessions(transaction)
+        self.runs = Runs(transaction)
         self.audit = AuditEvents(transaction)

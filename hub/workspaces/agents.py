@@ -9,16 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from hub.domain.ids import KernelId, WorkspaceId
 from hub.domain.kernels import KernelState
-from hub.errors import AgentSilent, BadRequest, Conflict, HubError, NotFound, StartFailed, UnknownKernelspec
+from hub.errors import (
+    AgentSilent,
+    BadRequest,
+    Conflict,
+    HubError,
+    KernelNotReady,
+    NotFound,
+    StartFailed,
+    UnknownKernelspec,
+)
 from hub.spawn.folders import Folders
-from proxy.contract.agent import AgentEvent, ContainerInfo, Hello, KernelEvent, KernelInfo, TerminalInfo
+from proxy.contract.agent import AgentEvent, ContainerInfo, Hello, JobInfo, KernelEvent, KernelInfo, TerminalInfo
 from proxy.kit.agent_client import AgentClient, AgentRefused
 from proxy.kit.agent_client import AgentSilent as ClientSilent
 from proxy.kit.clock import Clock
@@ -62,6 +71,7 @@ class Live:
     kernels: dict[KernelId, LiveKernel]
     terminals: list[TerminalInfo]
     container: ContainerInfo
+    jobs: list[JobInfo] = field(default_factory=list)
 
 
 class Agents:
@@ -106,7 +116,7 @@ class Agents:
         status = await ask(self.client(workspace_id).status())
         now = self._clock.monotonic()
         kernels = [_sane(info, now) for info in status.kernels[:MAX_KERNELS_BELIEVED]]
-        live = Live(now, {kernel.id: kernel for kernel in kernels}, status.terminals, status.container)
+        live = Live(now, {kernel.id: kernel for kernel in kernels}, status.terminals, status.container, status.jobs)
         self._live[workspace_id] = live
         return live
 
@@ -161,14 +171,18 @@ async def ask(answer: Awaitable[T]) -> T:
 
 
 def _refusal(error: AgentRefused) -> HubError:
-    message = str(error.message)[:MAX_REASON_CHARS]
+    message = shortened(str(error.message))
     match error.code:
         case "not_found":
             return NotFound(message)
         case "exists" | "too_many":
             return Conflict(message)
+        case "not_ready":
+            return KernelNotReady(f"This cannot be done now: {message}.")
         case "unknown_kernelspec":
             return UnknownKernelspec(message)
+        case "unknown_op":
+            return Conflict("Your container was started by an earlier version of the hub. Stop it, then try again.")
         case "bad_request":
             return BadRequest(message)
         case _:
@@ -198,7 +212,7 @@ def _sane(info: KernelInfo, now: float) -> LiveKernel:
         heard_at=now,
         rss_bytes=max(0, info.rss_bytes),
         cpu_seconds=max(0.0, info.cpu_seconds),
-        reason=info.reason[:MAX_REASON_CHARS] if info.reason else None,
+        reason=shortened(info.reason) if info.reason else None,
         generation=info.generation,
     )
 
@@ -206,3 +220,11 @@ def _sane(info: KernelInfo, now: float) -> LiveKernel:
 def last_activity(kernel: LiveKernel, now: datetime, monotonic: float) -> datetime:
     """When a kernel was last active, by the hub's clock: agents' clocks are not believed."""
     return now - kernel.idle_now(monotonic)
+
+
+def shortened(text: str) -> str:
+    """What an agent said, bounded: the beginning says what happened, and the end of a traceback why."""
+    if len(text) <= MAX_REASON_CHARS:
+        return text
+    head = MAX_REASON_CHARS // 3
+    return f"{text[:head]} … {text[-(MAX_REASON_CHARS - head - 3) :]}"

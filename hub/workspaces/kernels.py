@@ -16,7 +16,7 @@ from hub.domain.ids import KernelId, UserId, WorkspaceId, new_uuid
 from hub.domain.kernels import Kernel, KernelState
 from hub.domain.users import User
 from hub.domain.workspace import Workspace, WorkspaceState
-from hub.errors import AgentSilent, Conflict, HubError, NotFound
+from hub.errors import AgentSilent, Conflict, HubError, KernelNotReady, NotFound, UnknownKernelspec
 from hub.store.engine import Store
 from hub.workspaces.agents import Agents, Live, LiveKernel, ask, last_activity
 from hub.workspaces.connections import Connections
@@ -65,19 +65,20 @@ class Kernels:
     async def start(
         self, user: User, spec_name: str | None, path: str = "", kernel_id: KernelId | None = None
     ) -> KernelModel:
-        """Start a kernel in the folder of `path`, starting the user's workspace first if need be.
+        """Start a kernel in the folder of `path`, in its profile's workspace, which is started first if need be.
 
-        `spec_name` None means the image's default; `kernel_id` is an id the client chose (a UUID). Raises
-        UnknownKernelspec, Conflict for an id in use or one kernel too many, and what `Workspaces.ensure` raises.
+        `spec_name` is a name as `Kernelspecs` lists them, None means the default; `kernel_id` is an id the client
+        chose (a UUID). Raises UnknownKernelspec, Conflict for an id in use or one kernel too many, and what
+        `Workspaces.ensure` raises.
         """
-        workspace = await self._workspaces.ensure(user)
-        name = spec_name or (await self._kernelspecs.list(user)).default
+        choice = await self._kernelspecs.choose(user, spec_name)
+        workspace = await self._workspaces.ensure(user, choice.profile)
         now = self._clock.now()
         kernel = Kernel(
             id=kernel_id or KernelId(new_uuid()),
             workspace_id=workspace.id,
             user_id=user.id,
-            spec_name=name,
+            spec_name=choice.listed,
             state=KernelState.STARTING,
             started_at=now,
             last_activity_at=now,
@@ -91,11 +92,14 @@ class Kernels:
         folder = str(PurePosixPath(path).parent)
         cwd = "" if folder == "." else folder
         try:
-            start = self._agents.client(workspace.id).start_kernel(kernel.id, name, cwd, {"JPY_SESSION_NAME": path})
+            client = self._agents.client(workspace.id)
+            start = client.start_kernel(kernel.id, choice.kernel, cwd, {"JPY_SESSION_NAME": path})
             await self._changing(workspace.id, start)
-        except HubError:
+        except HubError as error:
             async with self._store.unit() as unit:
                 await unit.kernels.delete(kernel.id)
+            if isinstance(error, UnknownKernelspec):
+                raise await self._kernelspecs.unknown(user, choice.listed) from error
             raise
         return KernelModel(kernel, self._connections.to_kernel(kernel.id))
 
@@ -121,9 +125,19 @@ class Kernels:
         return self._model(kernel, await self._agents.status(kernel.workspace_id))
 
     async def interrupt(self, user: User, kernel_id: KernelId) -> None:
-        """Interrupt what the kernel is running."""
+        """Interrupt what the kernel is running, which is nothing while it starts.
+
+        Raises KernelNotReady when it is dead.
+        """
         kernel = await self.row(user, kernel_id)
-        await self._changing(kernel.workspace_id, self._agents.client(kernel.workspace_id).interrupt_kernel(kernel_id))
+        try:
+            await self._changing(
+                kernel.workspace_id, self._agents.client(kernel.workspace_id).interrupt_kernel(kernel_id)
+            )
+        except KernelNotReady:
+            state = (await self.get(user, kernel_id)).kernel.state
+            if state not in (KernelState.STARTING, KernelState.RESTARTING):
+                raise
 
     async def restart(self, user: User, kernel_id: KernelId) -> KernelModel:
         """Restart the kernel with the same id; gives it once the new process was started."""

@@ -13,11 +13,11 @@ from hub.config import Profile, Settings
 from hub.domain.ids import WorkspaceId
 from hub.domain.users import User
 from hub.domain.workspace import Started, Stopped, Workspace
-from hub.errors import AgentSilent, NoKernels, StartFailed
+from hub.errors import AgentSilent, HubError, NoKernels, StartFailed
 from hub.spawn.folders import Folders
 from hub.spawn.protocol import Spawner, WorkspaceSpec
 from hub.workspaces.agents import Agents
-from hub.workspaces.image_kernelspecs import ImageKernelspecs
+from hub.workspaces.image_kernelspecs import ImageKernelspecs, Source
 from proxy.kit.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,9 @@ class Runner:
                 await self._agents.drop(workspace.id)
                 await self._spawner.stop(workspace.id, grace_seconds=2.0)
                 raise
-        await self._image_kernelspecs.learn(profile.image, user.id, hello, self._agents.client(workspace.id))
+        image_id = await self._image_id(profile)
+        client = self._agents.client(workspace.id)
+        await self._image_kernelspecs.learn(Source.of(profile), image_id, user.id, hello, client)
         return Started(container_id, self._clock.now())
 
     async def stop(self, workspace_id: WorkspaceId) -> Stopped:
@@ -73,6 +75,13 @@ class Runner:
         await self._spawner.stop(workspace_id)
         await asyncio.to_thread(self._folders.remove_run, workspace_id)
         return Stopped()
+
+    async def _image_id(self, profile: Profile) -> str:
+        """What identifies the image that was just started; empty if the engine would not say."""
+        try:
+            return await self._spawner.image_id(profile.image)
+        except HubError:
+            return ""
 
     def _prepare(self, workspace: Workspace, user: User, profile: Profile) -> WorkspaceSpec:
         try:
@@ -90,8 +99,13 @@ class Runner:
                 user_name=user.name,
                 network=profile.network,
                 tmp_bytes=profile.tmp_bytes,
-                spare_kernels=profile.spare_kernels,
+                spare_kernels=_spares(profile),
                 environment=dict(profile.environment),
             )
         except OSError as error:
             raise StartFailed(f"The folders for your container could not be made: {error.strerror}.") from error
+
+
+def _spares(profile: Profile) -> int:
+    """Agents keep spares of ipykernel's own kernel only: none where a profile does not offer it."""
+    return profile.spare_kernels if not profile.kernels or "python3" in profile.kernels else 0

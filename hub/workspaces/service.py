@@ -22,6 +22,7 @@ from hub.spawn.folders import Folders
 from hub.spawn.protocol import Observation, Presence, Spawner
 from hub.store.engine import Store
 from hub.workspaces.agents import Agents
+from hub.workspaces.profiles import profiles_of
 from hub.workspaces.runner import Runner
 from proxy.kit.clock import Clock
 from proxy.kit.tasks import TaskOwner
@@ -71,13 +72,14 @@ class Workspaces:
         self._tasks = TaskOwner("workspaces")
         self._busy: dict[WorkspaceId, _Busy] = {}
 
-    async def ensure(self, user: User) -> Workspace:
-        """The user's workspace, running; started now if it is not, and waited for.
+    async def ensure(self, user: User, profile: str | None = None) -> Workspace:
+        """The user's workspace of a profile, running; started now if it is not, and waited for.
 
-        Raises ImageMissing, NoKernels or StartFailed with the reason, EngineSilent when the engine does not
-        answer, AgentSilent when a container runs whose agent does not.
+        `profile` None means the default one. Raises NotFound for a profile that the user may not use, ImageMissing,
+        NoKernels or StartFailed with the reason, EngineSilent when the engine does not answer, AgentSilent when a
+        container runs whose agent does not.
         """
-        workspace = await self._get_or_add(user)
+        workspace = await self._get_or_add(user, profile or self._settings.default_profile)
         if workspace.state is WorkspaceState.RUNNING and self._agents.connected(workspace.id):
             return workspace
         busy = self._busy.get(workspace.id)
@@ -89,9 +91,9 @@ class Workspaces:
             self._hold(workspace.id, busy)
         return await asyncio.shield(busy.done)
 
-    def ensure_soon(self, user: User) -> None:
+    def ensure_soon(self, user: User, profile: str | None = None) -> None:
         """Start the user's workspace in the background. A failure is recorded, and met again by whoever needs it."""
-        self._tasks.start(self._ensure_quietly(user), f"ensure {user.id}")
+        self._tasks.start(self._ensure_quietly(user, profile), f"ensure {user.id}")
 
     async def stop(self, workspace_id: WorkspaceId, reason: str, actor: str = "hub") -> Workspace:
         """Stop the container with all its kernels; `reason` is shown to its user. Raises NotFound, EngineSilent."""
@@ -105,15 +107,17 @@ class Workspaces:
             self._hold(workspace_id, busy)
         return await asyncio.shield(busy.done)
 
-    async def find(self, user: User) -> Workspace | None:
-        """The user's workspace in whatever state, or None if there never was one."""
+    async def find(self, user: User, profile: str | None = None) -> Workspace | None:
+        """The user's workspace of a profile (None: the default one) in whatever state; None if there was none."""
         async with self._store.reading() as unit:
-            return await unit.workspaces.find_for(user.id, self._settings.default_profile)
+            return await unit.workspaces.find_for(user.id, profile or self._settings.default_profile)
 
     async def list_for(self, user: User) -> list[Workspace]:
-        """All workspaces of one user."""
+        """All workspaces of one user, in the order of the profiles; those of profiles that are no more come last."""
+        order = {name: number for number, name in enumerate(profiles_of(self._settings, user))}
         async with self._store.reading() as unit:
-            return await unit.workspaces.list_for(user.id)
+            found = await unit.workspaces.list_for(user.id)
+        return sorted(found, key=lambda workspace: order.get(workspace.profile, len(order)))
 
     async def list_running(self) -> list[Workspace]:
         """All workspaces that run, as far as the hub knows."""
@@ -165,18 +169,20 @@ class Workspaces:
 
         busy.done.add_done_callback(ended)
 
-    async def _ensure_quietly(self, user: User) -> None:
+    async def _ensure_quietly(self, user: User, profile: str | None) -> None:
         try:
-            await self.ensure(user)
+            await self.ensure(user, profile)
         except HubError as error:
             log.warning("the workspace of %s did not start: %s", user.name, error.message)
 
-    async def _get_or_add(self, user: User) -> Workspace:
-        found = await self.find(user)
+    async def _get_or_add(self, user: User, name: str) -> Workspace:
+        allowed = profiles_of(self._settings, user)
+        if name not in allowed:
+            raise NotFound(f"There is no profile {name[:64]!r} for you; there are {', '.join(allowed)}.")
+        found = await self.find(user, name)
         if found is not None:
             return found
-        name = self._settings.default_profile
-        profile = self._settings.profiles[name]
+        profile = allowed[name]
         workspace = Workspace(
             id=WorkspaceId(new_id()),
             user_id=user.id,
@@ -190,7 +196,7 @@ class Workspaces:
                 await unit.workspaces.add(workspace)
         except Conflict:
             # Somebody who asked at the same moment was first.
-            found = await self.find(user)
+            found = await self.find(user, name)
             if found is None:
                 raise
             return found

@@ -61,8 +61,8 @@ class Sessions:
     ) -> SessionModel:
         """The session of `path`: the one there is, or a new one with a new kernel or the kernel `kernel_id`.
 
-        Raises what `Kernels.start` raises, NotFound for a `kernel_id` that is not the user's, and Conflict for
-        one session too many.
+        Where there is no kernel of that id, one is started that has it. Raises what `Kernels.start` raises, NotFound
+        for somebody else's kernel, and Conflict for one session too many.
         """
         existing = await self._find_by_path(user, path)
         if existing is not None:
@@ -71,7 +71,7 @@ class Sessions:
             if len(await unit.sessions.list_for(user.id)) >= MAX_SESSIONS:
                 raise Conflict(f"You have {MAX_SESSIONS} sessions; close a notebook or shut its kernel down first.")
         if kernel_id is not None:
-            kernel, started = await self._kernels.get(user, kernel_id), False
+            kernel, started = await self._given(user, kernel_name, path, kernel_id)
         else:
             kernel, started = await self._kernels.start(user, kernel_name, path), True
         session = Session(
@@ -99,6 +99,16 @@ class Sessions:
                 await self._kernels.end(kernel.kernel, "its session could not be recorded")
             raise
         return SessionModel(session, kernel)
+
+    async def _given(
+        self, user: User, kernel_name: str | None, path: str, kernel_id: KernelId
+    ) -> tuple[KernelModel, bool]:
+        """The kernel that the client named, and whether it had to be started. Raises NotFound for somebody else's."""
+        async with self._store.reading() as unit:
+            is_new = await unit.kernels.find(kernel_id) is None
+        if is_new:
+            return await self._kernels.start(user, kernel_name, path, kernel_id), True
+        return await self._kernels.get(user, kernel_id), False
 
     async def update(
         self,

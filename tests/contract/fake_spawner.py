@@ -20,6 +20,7 @@ class FakeSpawner:
     name: str = "fake"
     silent: bool = False
     images: set[str] | None = None
+    image_ids: dict[str, str] = field(default_factory=dict)
     fails: dict[WorkspaceId, str] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     specs: dict[WorkspaceId, WorkspaceSpec] = field(default_factory=dict)
@@ -52,6 +53,12 @@ class FakeSpawner:
     async def inventory(self) -> list[Observation]:
         self._asked("inventory", "")
         return list(self.containers.values())
+
+    async def image_id(self, image: str) -> str:
+        self._asked("image_id", image)
+        if self.images is not None and image not in self.images:
+            raise ImageMissing(f"The image {image} is not on this machine.")
+        return self.image_ids.get(image, f"id of {image}")
 
     async def ping(self) -> None:
         self._asked("ping", "")

@@ -62,6 +62,11 @@ async def test_starting_twice_at_once_makes_one_container(world: World) -> None:
     assert len(await world.spawner.inventory()) == 1
 
 
+async def test_an_image_has_an_id_that_stays_while_the_image_is_the_same(world: World) -> None:
+    first = await world.spawner.image_id(world.image)
+    assert first and await world.again().image_id(world.image) == first
+
+
 async def test_a_workspace_nobody_started_is_absent(world: World) -> None:
     seen = await world.spawner.state(WorkspaceId(new_id()))
     assert seen.presence is Presence.ABSENT
@@ -124,6 +129,8 @@ async def test_a_start_that_fails_says_why_and_leaves_nothing_behind(world: Worl
 async def test_an_image_that_is_not_there_is_named(world: World) -> None:
     with pytest.raises(ImageMissing, match="no/such-image:1"):
         await world.spawner.start(replace(world.spec(), image="no/such-image:1"))
+    with pytest.raises(ImageMissing, match="no/such-image:1"):
+        await world.spawner.image_id("no/such-image:1")
     assert await world.spawner.inventory() == []
 
 

@@ -20,7 +20,7 @@ from hub.errors import AgentSilent
 from hub.store.engine import Store
 from hub.workspaces.agents import Live, LiveKernel
 from hub.workspaces.connections import Connections
-from proxy.contract.agent import ContainerInfo, TerminalInfo
+from proxy.contract.agent import ContainerInfo, JobInfo, TerminalInfo
 from proxy.kit.clock import ManualClock
 
 K = KernelId("k")
@@ -35,6 +35,7 @@ class World:
     state: KernelState | None = KernelState.IDLE
     idle: timedelta = timedelta(0)
     terminal_idle: float | None = None
+    jobs: list[JobInfo] = field(default_factory=list)
     silent: bool = False
     ended: list[tuple[str, str]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
@@ -49,7 +50,7 @@ class World:
         if self.state is not None:
             kernels[K] = LiveKernel(K, "python3", self.state, 3, self.idle, now, 0, 0.0, "out of memory", 1)
         terminals = [] if self.terminal_idle is None else [TerminalInfo("1", 0.0, self.terminal_idle)]
-        return Live(now, kernels, terminals, ContainerInfo())
+        return Live(now, kernels, terminals, ContainerInfo(), self.jobs)
 
     # as Workspaces
     async def list_running(self) -> list[Workspace]:
@@ -117,6 +118,23 @@ async def test_an_empty_container_is_stopped_after_the_limit_and_not_before(
     culler: Culler, world: World, clock: ManualClock
 ) -> None:
     world.state = None
+    await culler.run_once()
+    clock.advance(timedelta(minutes=9))
+    await culler.run_once()
+    assert world.stopped == []
+    clock.advance(timedelta(minutes=2))
+    await culler.run_once()
+    assert world.stopped == ["empty for 11 min, the limit is 10 min"]
+
+
+async def test_a_container_is_empty_only_from_the_end_of_its_programs_on(
+    culler: Culler, world: World, clock: ManualClock
+) -> None:
+    world.state, world.jobs = None, [JobInfo(K, "git_pull", 0.0)]
+    for _ in range(3):
+        clock.advance(timedelta(minutes=9))
+        await culler.run_once()
+    world.jobs = [JobInfo(K, "git_pull", 0.0, exit_status=0)]
     await culler.run_once()
     clock.advance(timedelta(minutes=9))
     await culler.run_once()

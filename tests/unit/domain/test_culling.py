@@ -38,9 +38,13 @@ def kernel(
 
 
 def place(
-    *kernels: KernelSnapshot, terminals: int = 0, connections: int = 0, empty_for: timedelta = HOUR
+    *kernels: KernelSnapshot,
+    terminals: int = 0,
+    connections: int = 0,
+    empty_for: timedelta = HOUR,
+    jobs: tuple[str, ...] = (),
 ) -> WorkspaceSnapshot:
-    return WorkspaceSnapshot(PLACE, kernels, terminals, connections, empty_for)
+    return WorkspaceSnapshot(PLACE, kernels, terminals, connections, empty_for, jobs)
 
 
 spans = st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=400))
@@ -102,6 +106,7 @@ def test_an_empty_container_is_stopped_after_its_time() -> None:
         (place(kernel(), kernel(KernelState.DEAD), kernel()), "it holds 2 kernels"),
         (place(terminals=2), "it holds 2 terminals"),
         (place(connections=1), "it holds 1 open connection"),
+        (place(jobs=("git_pull", "run_notebook")), "a program is running: git-pull"),
     ],
 )
 def test_a_container_that_holds_something_is_kept(snapshot: WorkspaceSnapshot, reason: str) -> None:

@@ -38,6 +38,15 @@ def test_home_and_run_folder_belong_to_the_users_own_uid(folders: Folders) -> No
         assert (folder.stat().st_uid, folder.stat().st_gid) == (200_007, 100)
 
 
+def test_a_probes_folders_belong_to_no_user_and_go_together(folders: Folders) -> None:
+    run, home = folders.prepare_probe(WORKSPACE)
+    assert home.parent == run and (mode(run), mode(home)) == (0o700, 0o700) and not list(home.iterdir())
+    if os.geteuid() == 0:
+        assert {run.stat().st_uid, home.stat().st_uid} == {200_000}, "users' numbers begin at 1"
+    folders.remove_run(WORKSPACE)
+    assert not run.exists()
+
+
 def test_without_uids_everything_belongs_to_the_hub(folders: Folders) -> None:
     own = folders.without_uids()
     assert own.uid_of(USER) == os.geteuid()

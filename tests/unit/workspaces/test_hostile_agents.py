@@ -13,6 +13,7 @@ import pytest
 from hub.config import Culling, Settings
 from hub.cull.loop import Culler
 from hub.domain.ids import KernelId, UserId, WorkspaceId, new_id, new_uuid
+from hub.domain.kernel_names import Choice
 from hub.domain.kernels import Kernel, KernelState, Session
 from hub.domain.users import Role, User
 from hub.domain.workspace import Limits, Workspace, WorkspaceState
@@ -22,7 +23,13 @@ from hub.workspaces import kernels as kernels_module
 from hub.workspaces import sessions as sessions_module
 from hub.workspaces.agents import Live, LiveKernel
 from hub.workspaces.connections import Connections
-from hub.workspaces.image_kernelspecs import MAX_LIST_BYTES, MAX_RESOURCE_BYTES, ImageKernelspecs, acceptable
+from hub.workspaces.image_kernelspecs import (
+    MAX_LIST_BYTES,
+    MAX_RESOURCE_BYTES,
+    ImageKernelspecs,
+    Source,
+    acceptable,
+)
 from hub.workspaces.kernels import Kernels
 from hub.workspaces.sessions import Sessions
 from hub.workspaces.watch import MAX_KERNELS_HEARD, Watch
@@ -30,6 +37,7 @@ from proxy.contract.agent import ContainerInfo, Hello, Kernelspec, Resource
 from proxy.kit.clock import ManualClock
 
 ALICE, BOB = UserId("alice-id"), UserId("bob-id")
+IMAGE = Source("some/image:latest", "digest")
 
 
 def hello(*specs: Kernelspec, default: str | None = None) -> Hello:
@@ -50,23 +58,25 @@ class Speaker:
         return Resource(base64.b64encode(b"x" * self.size).decode())
 
 
-async def test_what_a_users_agent_says_of_kernelspecs_is_shown_to_nobody_else(data_dir: Path) -> None:
-    known, agent = ImageKernelspecs(data_dir), cast(Any, Speaker())
-    await known.learn("image", ALICE, hello(spec("python3", "logo-svg.svg"), default="python3"), agent)
-    await known.learn("image", BOB, hello(spec("evil", "kernel.js", "logo-svg.svg"), default="evil"), agent)
-    for seen in (known, ImageKernelspecs(data_dir)):  # in memory, and as the next hub reads it
-        alices = await seen.find("image", ALICE)
+async def test_what_a_users_agent_says_of_kernelspecs_is_shown_to_nobody_else(
+    data_dir: Path, clock: ManualClock
+) -> None:
+    known, agent = ImageKernelspecs(data_dir, clock), cast(Any, Speaker())
+    await known.learn(IMAGE, "id", ALICE, hello(spec("python3", "logo-svg.svg"), default="python3"), agent)
+    await known.learn(IMAGE, "id", BOB, hello(spec("evil", "kernel.js", "logo-svg.svg"), default="evil"), agent)
+    for seen in (known, ImageKernelspecs(data_dir, clock)):  # in memory, and as the next hub reads it
+        alices = await seen.find(IMAGE, ALICE)
         assert alices is not None
         assert ([s.name for s in alices.specs], alices.default) == (["python3"], "python3")
-        assert await seen.find_resource("image", ALICE, "evil", "kernel.js") is None
-        assert await seen.find_resource("image", BOB, "evil", "kernel.js") is not None
-        assert await seen.find("image", UserId("carol-id")) is None
+        assert await seen.find_resource(IMAGE, ALICE, "evil", "kernel.js") is None
+        assert await seen.find_resource(IMAGE, BOB, "evil", "kernel.js") is not None
+        assert await seen.find(IMAGE, UserId("carol-id")) is None
 
 
-async def test_the_resources_that_are_kept_of_one_user_are_bounded(data_dir: Path) -> None:
-    known, agent = ImageKernelspecs(data_dir), cast(Any, Speaker(size=1024**2))
+async def test_the_resources_that_are_kept_of_one_user_are_bounded(data_dir: Path, clock: ManualClock) -> None:
+    known, agent = ImageKernelspecs(data_dir, clock), cast(Any, Speaker(size=1024**2))
     files = [f"logo-{number}.png" for number in range(19)]
-    await known.learn("image", BOB, hello(*(spec(f"k{n}", *files) for n in range(20))), agent)
+    await known.learn(IMAGE, "id", BOB, hello(*(spec(f"k{n}", *files) for n in range(20))), agent)
     assert sum(file.stat().st_size for file in data_dir.rglob("*") if file.is_file()) <= (
         MAX_RESOURCE_BYTES + MAX_LIST_BYTES
     )
@@ -189,7 +199,10 @@ class Obliging:
 
     workspace: Workspace
 
-    async def ensure(self, user: User) -> Workspace:
+    async def choose(self, user: User, wanted: str) -> Choice:
+        return Choice("datascience", wanted, wanted)
+
+    async def ensure(self, user: User, profile: str) -> Workspace:
         return self.workspace
 
     def client(self, workspace_id: WorkspaceId) -> Any:

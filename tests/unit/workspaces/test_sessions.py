@@ -11,6 +11,7 @@ from hub.domain.ids import KernelId, SessionId, WorkspaceId
 from hub.domain.kernels import Kernel, KernelState, Session
 from hub.domain.users import Role, User
 from hub.domain.workspace import Limits, Workspace, WorkspaceState
+from hub.errors import Conflict, NotFound
 from hub.store.engine import Store
 from hub.workspaces.kernels import KernelModel
 from hub.workspaces.sessions import Sessions
@@ -18,13 +19,20 @@ from proxy.kit.clock import ManualClock
 
 
 class SomeKernels:
-    """Kernels that are all there."""
+    """One kernel; those that are started are counted, and not made."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
+        self.started: list[tuple[str | None, str, KernelId | None]] = []
 
     async def get(self, user: User, kernel_id: KernelId) -> KernelModel:
+        if kernel_id != self._kernel.id:
+            raise NotFound("There is no such kernel.")
         return KernelModel(self._kernel, 0)
+
+    async def start(self, user: User, spec_name: str | None, path: str, kernel_id: KernelId | None) -> KernelModel:
+        self.started.append((spec_name, path, kernel_id))
+        raise Conflict("Enough of them.")
 
 
 @pytest.fixture
@@ -52,3 +60,13 @@ async def test_a_new_path_and_a_new_name_sent_at_once_both_hold(sessions: Sessio
     assert by_path.session.path == "new.ipynb" and by_name.session.name == "new.ipynb"
     now = (await sessions.get(ada, SessionId("s"))).session
     assert (now.path, now.name) == ("new.ipynb", "new.ipynb")
+
+
+async def test_a_kernel_that_the_client_names_is_taken_or_started_under_that_id(sessions: Sessions, ada: User) -> None:
+    taken = await sessions.create(ada, "b.ipynb", "", "notebook", "python3", KernelId("k"))
+    assert taken.kernel.kernel.id == "k"
+    with pytest.raises(Conflict):
+        await sessions.create(ada, "c.ipynb", "", "notebook", "python3", KernelId("chosen"))
+    kernels = cast(Any, sessions)._kernels
+    assert kernels.started == [("python3", "c.ipynb", "chosen")]
+    assert (await sessions.create(ada, "b.ipynb", "", "notebook", None, KernelId("other"))).kernel.kernel.id == "k"

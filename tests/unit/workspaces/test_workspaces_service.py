@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from hub.config import Settings
+from hub.config import Profile, Settings
 from hub.domain.ids import KernelId, SessionId, WorkspaceId
 from hub.domain.kernels import Kernel, KernelState, Session
 from hub.domain.users import Role, User
@@ -86,7 +86,7 @@ def world(clock: ManualClock) -> World:
 @pytest.fixture
 async def workspaces(store: Store, world: World, clock: ManualClock, data_dir: Path) -> AsyncIterator[Workspaces]:
     part = cast(Any, world)
-    settings = Settings(data_dir=data_dir)
+    settings = Settings(data_dir=data_dir, profiles={"datascience": Profile(), "statistics": Profile(image="r")})
     service = Workspaces(settings, store, part, Folders(data_dir, None, None), part, part, clock)
     yield service
     await service.close()
@@ -229,3 +229,25 @@ async def test_a_container_of_nobody_is_no_workspace(workspaces: Workspaces) -> 
 async def test_stopping_what_does_not_exist_says_so(workspaces: Workspaces) -> None:
     with pytest.raises(NotFound):
         await workspaces.stop(WorkspaceId("f" * 26), "why not")
+
+
+async def test_a_user_has_a_workspace_of_each_profile_beside_the_others(
+    workspaces: Workspaces, world: World, ada: User
+) -> None:
+    base, statistics = await workspaces.ensure(ada), await workspaces.ensure(ada, "statistics")
+    assert (base.profile, base.image) == ("datascience", Profile().image)
+    assert (statistics.profile, statistics.image) == ("statistics", "r")
+    assert await workspaces.ensure(ada, "datascience") == base and world.starts == 2
+    assert [workspace.id for workspace in await workspaces.list_for(ada)] == [base.id, statistics.id]
+    await workspaces.stop(base.id, "enough")
+    assert world.running == {statistics.id}
+    assert await workspaces.find(ada, "statistics") == statistics
+
+
+@pytest.mark.parametrize("profile", ["gpu", "../statistics"])
+async def test_a_profile_that_there_is_not_starts_nothing(
+    workspaces: Workspaces, world: World, ada: User, profile: str
+) -> None:
+    with pytest.raises(NotFound, match="datascience, statistics"):
+        await workspaces.ensure(ada, profile)
+    assert world.starts == 0 and await workspaces.list_for(ada) == []

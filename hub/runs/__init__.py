@@ -1,0 +1,1 @@
+"""Notebooks run from top to bottom without a browser: runs, verifications, and what a kernel's memory hides."""
