@@ -26,18 +26,21 @@ from hub.http.services import Services
 from hub.internal_token import read_or_make_internal_token
 from hub.jupyter import routes as jupyter_routes
 from hub.jupyter.frontends import FrontEnds
+from hub.runs.assemble import make_runs
 from hub.spawn.folders import Folders
 from hub.spawn.select import select_spawner
 from hub.store import schema
 from hub.store.engine import Store
-from hub.upkeep import Upkeep
+from hub.upkeep import Upkeep, trash_rules
 from hub.web import routes as web_routes
 from hub.web.pages import error_page
 from hub.workspaces.agents import Agents
 from hub.workspaces.connections import Connections
 from hub.workspaces.image_kernelspecs import ImageKernelspecs
+from hub.workspaces.jobs import Jobs
 from hub.workspaces.kernels import Kernels
 from hub.workspaces.kernelspecs import Kernelspecs
+from hub.workspaces.probes import Probes
 from hub.workspaces.reconcile import Reconciler
 from hub.workspaces.runner import Runner
 from hub.workspaces.service import Workspaces
@@ -76,19 +79,28 @@ class Hub:
         self.auth = make_auth(settings, self.store, clock)
         self.agents = Agents(folders, clock)
         connections = Connections(clock)
-        images = ImageKernelspecs(folders.images)
+        images = ImageKernelspecs(folders.images, clock)
+        self.probes = Probes(settings, self.spawner, folders, images, clock)
         runner = Runner(settings, self.spawner, folders, self.agents, images, clock)
         self.workspaces = Workspaces(settings, self.store, self.spawner, folders, self.agents, runner, clock)
-        kernelspecs = Kernelspecs(settings, self.workspaces, self.agents, images)
+        kernelspecs = Kernelspecs(settings, self.workspaces, self.agents, images, self.probes, clock)
         kernels = Kernels(self.store, self.workspaces, self.agents, kernelspecs, connections, clock)
         self.watch = Watch(self.store, self.agents, self.workspaces, kernels, clock)
         self.culler = Culler(settings, self.store, self.workspaces, kernels, self.agents, connections, clock)
-        self.upkeep = Upkeep(self.store, clock)
-        self.reconciler = Reconciler(self.store, self.spawner, self.workspaces)
+        self.reconciler = Reconciler(self.store, self.spawner, self.workspaces, self.probes)
         self.contents = ContentsOfUsers(
-            folders, settings.data_dir / "contents", clock, Limits(delete_full_folders=True)
+            folders,
+            settings.data_dir / "contents",
+            clock,
+            Limits(delete_full_folders=True),
+            trash=trash_rules(settings),
         )
+        self.upkeep = Upkeep(self.store, clock, self.contents)
         self.frontends = FrontEnds(settings.data_dir)
+        self.jobs = Jobs(self.workspaces, self.agents)
+        self.runs = make_runs(
+            *(settings, self.store, self.spawner, folders, self.agents, kernels, kernelspecs, self.contents, clock)
+        )
         self.services = Services(
             settings=settings,
             clock=clock,
@@ -103,7 +115,11 @@ class Hub:
             kernels=kernels,
             kernelspecs=kernelspecs,
             sessions=Sessions(self.store, kernels, clock),
-            terminals=Terminals(self.workspaces, self.agents),
+            terminals=Terminals(settings, self.workspaces, self.agents),
+            jobs=self.jobs,
+            runs=self.runs.runs,
+            verifications=self.runs.verifications,
+            hidden_states=self.runs.hidden_states,
             connections=connections,
             culler=self.culler,
             contents=self.contents,
@@ -113,6 +129,7 @@ class Hub:
         )
 
         await self.reconciler.run_once()
+        await self.runs.resume()
         await self._listen()
         self.frontends.start()
         for name, work in self._loops().items():
@@ -126,6 +143,9 @@ class Hub:
         self._server.stop()
         await self._server.close_all_connections()
         await self._tasks.close()
+        await self.runs.runs.close()
+        await self.probes.close()
+        await self.jobs.close()
         await self.workspaces.close()
         await self.agents.close()
         await self.frontends.close()
@@ -146,6 +166,7 @@ class Hub:
         return {
             "watch": self.watch.run(),
             "cull": self.culler.run(),
+            "probes": self.probes.run(),
             "reconcile": self._keep_reconciling(),
             "upkeep": self.upkeep.run(),
         }

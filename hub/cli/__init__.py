@@ -19,6 +19,9 @@ COMMANDS = {
     "token": "hub.cli.tokens",
     "doctor": "hub.cli.doctor",
     "image": "hub.cli.image",
+    "run": "hub.cli.run_notebook",
+    "kernelspec": "hub.cli.kernelspecs",
+    "attach": "hub.cli.attach",
 }
 """Each command's module; the command in it is called ``command``."""
 

@@ -29,7 +29,7 @@ def check_site(headers: Mapping[str, str]) -> None:
         raise RequestForged("This request came from another site and was refused.")
     origin = headers.get("Origin")
     source = origin if origin is not None else headers.get("Referer")
-    if source is not None and not _same_host(source, headers.get("Host", "")):
+    if source is not None and not is_same_host(source, headers.get("Host", "")):
         raise RequestForged("This request came from another site and was refused.")
 
 
@@ -40,7 +40,8 @@ def check_token(expected: str, given: str | None) -> None:
         raise RequestForged("This page is out of date, or cookies are blocked. Reload it and try again.")
 
 
-def _same_host(source: str, host: str) -> bool:
+def is_same_host(source: str, host: str) -> bool:
+    """Whether an origin or address is one of `host`, the request's Host."""
     try:
         parts = urlsplit(source)
     except ValueError:

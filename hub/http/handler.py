@@ -25,8 +25,9 @@ from hub.auth.identity import JUPYTER_SCOPE, Credential, Identity
 from hub.config import Settings
 from hub.domain.ids import new_id
 from hub.domain.users import InvalidUsername, normalise_username
-from hub.errors import BadRequest, Forbidden, HubError, NotSignedIn, TooLarge, TooManyRequests
+from hub.errors import BadRequest, Forbidden, HubError, NotSignedIn, RequestForged, TooLarge, TooManyRequests
 from hub.http.access_log import printable, shown_path
+from hub.http.cors import Source, answer_headers, is_shared, preflight_headers, source_of
 from hub.http.csrf import SAFE_METHODS, check_site, check_token
 from hub.http.headers import API_POLICY, PAGE_POLICY, security_headers
 from hub.http.redirect import in_ascii, is_local
@@ -124,7 +125,24 @@ class HubHandler(tornado.web.RequestHandler):
         if site is not None and site not in {"same-origin", "none"}:
             raise Forbidden("This cannot be used from another site.")
 
+    @property
+    def source(self) -> Source:
+        """Whose page sent this, by its Origin."""
+        origin = self.request.headers.get("Origin")
+        if origin is None:
+            return Source.OWN
+        return source_of(origin, self.request.headers.get("Host", ""), self.services.settings.allowed_origins)
+
     # -- what subclasses may override -------------------------------------------------------------------
+
+    def token_in_address(self) -> str | None:
+        """An API token in the query, None where it does not count.
+
+        Addresses are kept in logs and histories, so it counts only from pages of allowed origins, and for WebSockets.
+        """
+        if self.source is Source.ALLOWED and is_shared(self.request.path):
+            return self.get_query_argument("token", None)
+        return None
 
     @classmethod
     def body_limit(cls, settings: Settings) -> int:
@@ -173,6 +191,9 @@ class HubHandler(tornado.web.RequestHandler):
         https = self.services.settings.secure_cookies
         for name, value in security_headers(self.content_security_policy(), https).items():
             self.set_header(name, value)
+        if is_shared(self.request.path):
+            for name, value in answer_headers(self.request.headers.get("Origin"), self.source).items():
+                self.set_header(name, value)
         if self.request_id:
             self.set_header("X-Request-Id", self.request_id)
 
@@ -191,9 +212,12 @@ class HubHandler(tornado.web.RequestHandler):
         return self.get(*args)
 
     def options(self, *_args: str) -> None:
-        """Answer without asking who it is; nothing is allowed to other origins."""
+        """Answer without asking who it is: a browser's preflight comes without credentials."""
         self.set_status(204)
         self.set_header("Allow", ", ".join(sorted(self.SUPPORTED_METHODS)))
+        if is_shared(self.request.path):
+            for name, value in preflight_headers(self.request.headers, self.source).items():
+                self.set_header(name, value)
 
     def _begin(self) -> None:
         headers = self.request.headers
@@ -217,16 +241,20 @@ class HubHandler(tornado.web.RequestHandler):
             raise TooLarge(f"The request's body is larger than {limit} bytes.")
 
     async def _identify(self) -> None:
-        headers = self.request.headers
-        cookie, authorization = headers.get("Cookie", ""), headers.get("Authorization", "")
-        if not cookie and not authorization:
+        headers, source = self.request.headers, self.source
+        cookie = headers.get("Cookie", "") if source is not Source.ALLOWED else ""  # see hub.http.cors
+        authorization, token = headers.get("Authorization", ""), self.token_in_address()
+        if not cookie and not authorization and token is None:
             return
         try:
             self.found_identity = await self.services.guard.identify(
-                cookie, authorization, None, self.address, headers.get("User-Agent", "")
+                cookie, authorization, token, self.address, headers.get("User-Agent", "")
             )
         except NotSignedIn:
             self.found_identity = None
+            return
+        if source is Source.FOREIGN and self.found_identity.credential is Credential.COOKIE:
+            raise RequestForged("This request came from another site and was refused.")
 
     def shows_pages(self) -> bool:
         """Whether a person looks at the answer."""

@@ -2,8 +2,8 @@
 
 An open redirect lends the hub's good name to somebody else's page. Jupyter has had eight of them, all from
 checking a string that a browser then read differently. So the rule here is narrow: a target is a plain
-path under `/user/` or `/hub/`, in a form that every URL parser reads alike; anything else is no target.
-tests/unit/http/test_redirect.py holds the list of attacks.
+path under `/user/`, `/user-redirect/` or `/hub/`, in a form that every URL parser reads alike; anything else is
+no target. tests/unit/http/test_redirect.py holds the list of attacks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from urllib.parse import quote, unquote
 
 MAX_TARGET_CHARS = 4096
-_PREFIXES = ("/user/", "/hub/")
+_PREFIXES = ("/user/", "/user-redirect/", "/hub/")
 _TRAPS = ("/hub/logout", "/hub/login")  # signing in must not end by signing out, or where it began
 _DECODINGS = 3  # a gateway or a front end may decode once more than we do
 

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from hub.contents.service import ContentsOfUsers
     from hub.cull.loop import Culler
     from hub.jupyter.frontends import FrontEnds
+    from hub.runs.hidden_state import HiddenStates
+    from hub.runs.service import Runs
+    from hub.runs.verifications import Verifications
     from hub.store.engine import Store
     from hub.workspaces.connections import Connections
+    from hub.workspaces.jobs import Jobs
     from hub.workspaces.kernels import Kernels
     from hub.workspaces.kernelspecs import Kernelspecs
     from hub.workspaces.service import Workspaces
@@ -44,6 +48,10 @@ class Services:
     kernelspecs: Kernelspecs
     sessions: Sessions
     terminals: Terminals
+    jobs: Jobs
+    runs: Runs
+    verifications: Verifications
+    hidden_states: HiddenStates
     connections: Connections
     culler: Culler
     contents: ContentsOfUsers

@@ -14,7 +14,9 @@ from hub.errors import BadRequest
 from hub.http.access_log import printable
 from hub.http.handler import Access
 from hub.jupyter.handler import JupyterHandler
+from hub.jupyter.identity import UPDATABLE, chosen_colour, save_identity
 from hub.jupyter.models import identity_model, status_model
+from hub.jupyter.nbconfig import SECTIONS, merged
 
 log = logging.getLogger(__name__)
 
@@ -44,27 +46,32 @@ class StatusHandler(JupyterHandler):
 class IdentityHandler(JupyterHandler):
     """``api/me``."""
 
-    def get(self, _name: str) -> None:
+    async def get(self, _name: str) -> None:
         """Who is signed in; of the permissions asked about, all are granted: it is the user's own place."""
         asked = self.query("permissions")
         try:
             permissions = msgspec.json.decode(asked, type=dict[str, list[str]]) if asked else {}
         except (msgspec.DecodeError, RecursionError) as error:
             raise BadRequest('permissions should be a JSON dict of {"resource": ["action",]}') from error
-        granted: dict[str, Any] = {**permissions, "updatable_fields": []}
-        self.write_json({"identity": identity_model(self.user), "permissions": granted})
+        granted: dict[str, Any] = {**permissions, "updatable_fields": UPDATABLE}
+        colour = await self.frontends.run(chosen_colour, self.frontends.identity_of(self.user.id))
+        self.write_json({"identity": identity_model(self.user, colour), "permissions": granted})
 
-    def patch(self, _name: str) -> None:
-        """Nothing of it can be changed here: names are the hub's."""
-        raise BadRequest("Names are changed by the administrators of this hub.")
+    async def patch(self, _name: str) -> None:
+        """Change the colour by which others see the user. Names are the administrators'."""
+        colour = await self.frontends.run(
+            save_identity, self.frontends.identity_of(self.user.id), self.json_body() or {}
+        )
+        self.write_json({"status": "success", "identity": identity_model(self.user, colour)})
 
 
 class ConfigHandler(JupyterHandler):
     """``api/config/<section>``: JSON that front ends keep for the user."""
 
     async def get(self, _name: str, section: str) -> None:
-        """A section; one that does not exist is empty."""
-        self.write_json(await self.frontends.run(self._read, section))
+        """A section; one that does not exist is empty. The classic Notebook's begin with what is installed."""
+        stored = await self.frontends.run(self._read, section)
+        self.write_json(merged(await self._defaults(section), stored))
 
     async def put(self, _name: str, section: str) -> None:
         """Replace a section."""
@@ -75,33 +82,19 @@ class ConfigHandler(JupyterHandler):
     async def patch(self, _name: str, section: str) -> None:
         """Change what is given, at any depth; null removes."""
         changed = await self.frontends.run(self._change, section, self.json_body() or {})
-        self.write_json(changed)
+        self.write_json(merged(await self._defaults(section), changed))
 
     def _read(self, section: str) -> dict[str, Any]:
         stored = self.frontends.config_of(self.user.id).find(section)
         return stored.value if stored is not None and isinstance(stored.value, dict) else {}
 
+    async def _defaults(self, section: str) -> dict[str, Any]:
+        return (await self.frontends.catalogue()).nbconfig.get(section, {}) if section in SECTIONS else {}
+
     def _change(self, section: str, changes: dict[str, Any]) -> dict[str, Any]:
         changed = merged(self._read(section), changes)
         self.frontends.config_of(self.user.id).save(section, changed)
         return changed
-
-
-def merged(old: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`old` with `changes`, object by object; None removes a key. Neither argument is changed."""
-    result = dict(old)
-    for key, value in changes.items():
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, dict):
-            known = result.get(key)
-            inner = merged(known if isinstance(known, dict) else {}, value)
-            result[key] = inner
-            if not inner:
-                del result[key]
-        else:
-            result[key] = value
-    return result
 
 
 class LanguageServersHandler(JupyterHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 
 import msgspec
@@ -9,8 +10,14 @@ import msgspec
 from hub.config import Settings
 from hub.contents.models import Model, SaveRequest
 from hub.errors import BadRequest, NotFound
+from hub.http.handler import JSON_TYPE
 from hub.jupyter.handler import JupyterHandler, LargeBodyHandler
+from hub.jupyter.kernels import kernel_in_path
+from hub.workspaces.profiles import profiles_of, within_home
 
+_LARGE_BYTES = 4 * 1024**2
+_STEP_BYTES = 1024**2
+_PLACE = b'"the content stands here, in place of \\u0000 which no name has"'
 _TYPES = frozenset({"directory", "file", "notebook"})
 
 
@@ -52,7 +59,24 @@ class ContentsHandler(LargeBodyHandler, _ContentsHandler):
             content=self.flag("content", "1"),
             hash=self.flag("hash", "0"),
         )
-        self.write_model(model, location=False)
+        if isinstance(model.content, msgspec.Raw) and memoryview(model.content).nbytes >= _LARGE_BYTES:
+            await self._write_large(model, model.content)
+        else:
+            self.write_model(model, location=False)
+
+    async def _write_large(self, model: Model, content: msgspec.Raw) -> None:
+        """Answer with a large notebook. Its content is not copied into the answer, but sent between its parts."""
+        model.content = msgspec.Raw(_PLACE)
+        head, _, tail = msgspec.json.encode(model).partition(_PLACE)
+        view = memoryview(content)
+        self.set_header("Content-Type", JSON_TYPE)
+        self.set_header("Last-Modified", model.last_modified)
+        self.set_header("Content-Length", str(len(head) + view.nbytes + len(tail)))
+        self.write(head)
+        for start in range(0, view.nbytes, _STEP_BYTES):
+            self.write(bytes(view[start : start + _STEP_BYTES]))
+            await self.flush()
+        self.write(tail)
 
     async def post(self, _name: str, path: str) -> None:
         """Make something new in a folder, under a name that the hub chooses; or a copy."""
@@ -140,16 +164,24 @@ class ResolvePathHandler(JupyterHandler):
 
     async def get(self, _name: str) -> None:
         """Paths in the container's home, absolute or with ``~``, and paths relative to it, that exist."""
-        profile = self.services.settings.profiles[self.services.settings.default_profile]
         path = self.query("path")
-        relative = None
-        for prefix in (profile.home + "/", "~/"):
-            if path.startswith(prefix):
-                relative = path.removeprefix(prefix)
+        relative = within_home(profiles_of(self.services.settings, self.user), path)
         if relative is None and not path.startswith(("/", "~")):
             relative = path
-        found = relative is not None and await self._exists(relative)
-        self.write_json({"resolved": [{"scope": "server", "path": relative}] if found else []})
+        normal = posixpath.normpath(relative) if relative else relative
+        found = normal is not None and await self._exists(normal)
+        resolved = [{"scope": "server", "path": normal}] if found else []
+        kernel = self.query("kernel")
+        unresolved = [await self._why_not_in(kernel)] if kernel else []
+        self.write_json({"resolved": resolved, "unresolved": unresolved})
+
+    async def _why_not_in(self, kernel: str) -> dict[str, str]:
+        """Kernels are not asked: their folders are the user's home, where the path was looked for."""
+        try:
+            await self.services.kernels.get(self.user, kernel_in_path(kernel))
+        except NotFound:
+            return {"scope": "kernel", "reason": f"Kernel {kernel[:64]} could not be found"}
+        return {"scope": "kernel", "reason": "This hub does not ask kernels for paths"}
 
     async def _exists(self, path: str) -> bool:
         try:

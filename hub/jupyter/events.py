@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import tornado.websocket
 
 from hub.auth.identity import Credential
 from hub.domain.ids import PrincipalId, SignInId, TokenId
-from hub.errors import BadRequest, Forbidden, TooManyRequests
+from hub.errors import BadRequest, TooManyRequests
+from hub.http.cors import check_socket_origin
 from hub.http.services import Services
 from hub.jupyter.handler import JupyterHandler
 from proxy.contract.close_codes import CloseCode
@@ -63,10 +63,13 @@ class EventsSocket(JupyterHandler, tornado.websocket.WebSocketHandler):
 
     def check_meant(self) -> None:
         """A browser's upgrade must say that it comes from a page of ours (cross-site WebSocket hijacking)."""
-        if self.identity.credential is Credential.COOKIE:
-            origin = urlsplit(self.request.headers.get("Origin", ""))
-            if origin.scheme not in {"http", "https"} or origin.netloc.lower() != self.request.host.lower():
-                raise Forbidden("This WebSocket was opened by another site.")
+        origin, host = self.request.headers.get("Origin"), self.request.headers.get("Host", "")
+        by_token = self.identity.credential is Credential.TOKEN
+        check_socket_origin(origin, host, by_token, self.services.settings.allowed_origins)
+
+    def token_in_address(self) -> str | None:
+        """Pages cannot send an Authorization header with a WebSocket."""
+        return self.get_query_argument("token", None)
 
     def check_origin(self, origin: str) -> bool:
         """True: `check_meant` has decided."""

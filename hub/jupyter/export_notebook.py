@@ -17,14 +17,22 @@ from typing import Any
 import nbformat
 from nbconvert.exporters.base import get_exporter
 
+from hub.jupyter.databricks_exporter import OWN_EXPORTS
+
 MAX_MEMORY_BYTES = 2 * 1024**3
 MAX_CPU_SECONDS = 60
+MATHJAX = "/mathjax/"
+_NAMES = {**OWN_EXPORTS, "pdf": "html"}
+"""Formats that nbconvert does not have under this name; a PDF is a page that is printed (hub.jupyter.print_pdf)."""
 
 
 def main() -> None:
     """Convert, then exit. Any error ends the process with a message."""
     asked = json.loads(sys.stdin.buffer.readline())
-    exporter: Any = get_exporter(asked["format"])()  # type: ignore[no-untyped-call]
+    exporter: Any = get_exporter(_NAMES.get(asked["format"], asked["format"]))()  # type: ignore[no-untyped-call]
+    if asked["format"] == "pdf":
+        exporter.mathjax_url = f"{MATHJAX}MathJax.js?config=TeX-AMS-MML_HTMLorMML-full,Safe"
+        exporter.require_js_url = exporter.jquery_url = ""
     if asked["format"] == "html" and asked["sanitize"]:
         exporter.sanitize_html = True
     # Templates and lexers are loaded at their first use, and may not be readable afterwards.

@@ -1,12 +1,11 @@
-"""``nbconvert``: a notebook as HTML, Markdown or a script, made by a child process.
+"""``nbconvert``: a notebook as HTML, Markdown, a script or PDF, made by child processes.
 
-The child (`hub.jupyter.export_notebook`) works on a stranger's text, so it has no files, little memory and
-little time, and as many of them run at once as there are slots.
+They work on a stranger's text, so they have no files, no network, little memory and little time, and only so many
+run at once. PDF is HTML that a browser prints (`hub.jupyter.print_pdf`), where the administrator has one.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 import stat
@@ -17,16 +16,20 @@ import msgspec
 
 from hub.config import Settings
 from hub.contents.models import Model
-from hub.errors import BadRequest, HubError, NotFound, TooManyRequests
-from hub.jupyter.child import run_module
+from hub.errors import BadRequest, HubError, NotFound
+from hub.jupyter.child import BARE_ENVIRONMENT, run_module
 from hub.jupyter.files import SANDBOX_POLICY, attachment, check_embeddable
 from hub.jupyter.handler import JupyterHandler, LargeBodyHandler
+from hub.jupyter.turns import Turns
 
 EXPORT_SECONDS = 60.0
 WAIT_SECONDS = 30.0
 MAX_NOTEBOOK_BYTES = 64 * 1024**2
 MAX_OUTPUT_BYTES = 256 * 1024**2
-_slots = asyncio.Semaphore(2)
+_KEPT = ("JUPYTER_PATH", "JUPYTER_DATA_DIR")  # where an administrator's templates are
+PDF = "pdf"
+PDF_NAMES = frozenset({PDF, "webpdf"})
+_turns = Turns(2, 1, WAIT_SECONDS, "Too many notebooks are being exported.")
 
 
 class ExportFailed(HubError):
@@ -47,6 +50,14 @@ class Asked(msgspec.Struct, frozen=True):
     sanitize: bool = False
 
 
+class Printing(msgspec.Struct, frozen=True):
+    """The first line for the child that prints; the page follows. `uid`, `gid`: whom to work as, None: the hub's."""
+
+    browser: str
+    uid: int | None
+    gid: int | None
+
+
 class Exported(msgspec.Struct, frozen=True):
     """The first line of the child's output; the bytes follow."""
 
@@ -59,7 +70,9 @@ class ExportFormatsHandler(JupyterHandler):
 
     async def get(self, _name: str) -> None:
         """With their MIME types."""
-        formats = (await self.frontends.catalogue()).export_formats
+        formats = dict((await self.frontends.catalogue()).export_formats)
+        if self.services.settings.export_browser is not None:
+            formats[PDF] = "application/pdf"
         self.write_json({name: {"output_mimetype": mime_type} for name, mime_type in formats.items()})
 
 
@@ -70,18 +83,32 @@ class _ExportHandler(JupyterHandler):
 
     async def write_export(self, export_format: str, notebook: bytes, name: str) -> None:
         """Convert, and answer with the result: with ``download=true`` to be saved."""
-        if export_format not in (await self.frontends.catalogue()).export_formats:
+        browser = self.services.settings.export_browser
+        is_pdf = export_format in PDF_NAMES and browser is not None
+        if not is_pdf and export_format not in (await self.frontends.catalogue()).export_formats:
             raise NotFound(f"No exporter for format: {export_format[:40]}")
         if len(notebook) > MAX_NOTEBOOK_BYTES:
             raise BadRequest("This notebook is too large to be exported.")
         title = PurePosixPath(name).stem
         uid = self.services.settings.base_uid + self.user.number if can_give_up_root() else None
         sanitize = self.query("sanitize_html").lower() == "true"
-        exported, data = await export(Asked(export_format, title, uid, sanitize), notebook)
+        asked = Asked(PDF if is_pdf else export_format, title, uid, sanitize)
+        async with _turns.one(self.user.id):
+            exported, data = await export(asked, notebook)
+            if is_pdf and browser is not None:
+                exported, data = Exported(".pdf", "application/pdf"), await self._print(browser, data)
         if self.query("download").lower() == "true":
             self.set_header("Content-Disposition", attachment(title + exported.extension))
-        self.set_header("Content-Type", f"{exported.mime_type or 'text/plain'}; charset=utf-8")
+        charset = "" if is_pdf else "; charset=utf-8"
+        self.set_header("Content-Type", f"{exported.mime_type or 'text/plain'}{charset}")
         self.finish(data)
+
+    async def _print(self, browser: Path, page: bytes) -> bytes:
+        """The page as a PDF. The browser never runs as root: its own sandbox refuses that."""
+        settings = self.services.settings
+        as_user = os.geteuid() == 0
+        uid, gid = (settings.base_uid + self.user.number, settings.base_gid) if as_user else (None, None)
+        return await print_pdf(Printing(str(browser), uid, gid), page)
 
 
 class ExportFileHandler(_ExportHandler):
@@ -124,28 +151,24 @@ def can_give_up_root() -> bool:
 
 
 async def export(asked: Asked, notebook: bytes) -> tuple[Exported, bytes]:
-    """Run the child.
-
-    Raises ExportFailed, and TooManyRequests when others' exports keep all slots busy.
-    """
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            await _slots.acquire()
-    except TimeoutError as error:
-        raise TooManyRequests("Too many notebooks are being exported.", 10) from error
-    try:
-        return await _run_child(msgspec.json.encode(asked) + b"\n" + notebook)
-    finally:
-        _slots.release()
+    """Convert a notebook in a child process. Raises ExportFailed."""
+    head, _, data = (await _run_child("hub.jupyter.export_notebook", asked, notebook)).partition(b"\n")
+    return msgspec.json.decode(head, type=Exported), data
 
 
-async def _run_child(given: bytes) -> tuple[Exported, bytes]:
+async def print_pdf(asked: Printing, page: bytes) -> bytes:
+    """Print a page in a child process. Raises ExportFailed."""
+    return await _run_child("hub.jupyter.print_pdf", asked, page)
+
+
+async def _run_child(module: str, asked: msgspec.Struct, given: bytes) -> bytes:
+    environment = {**BARE_ENVIRONMENT, **{name: os.environ[name] for name in _KEPT if name in os.environ}}
+    stdin = msgspec.json.encode(asked) + b"\n" + given
     try:
-        ended = await run_module("hub.jupyter.export_notebook", stdin=given, seconds=EXPORT_SECONDS)
+        ended = await run_module(module, stdin=stdin, seconds=EXPORT_SECONDS, environment=environment)
     except TimeoutError as error:
         raise ExportFailed(f"nbconvert failed: it took longer than {EXPORT_SECONDS:.0f} seconds.") from error
-    head, _, data = ended.output.partition(b"\n")
-    if ended.status != 0 or len(data) > MAX_OUTPUT_BYTES:
+    if ended.status != 0 or len(ended.output) > MAX_OUTPUT_BYTES:
         said = ended.complaints.splitlines()
         raise ExportFailed(f"nbconvert failed: {said[-1][:300] if said else 'its result was too large'}")
-    return msgspec.json.decode(head, type=Exported), data
+    return ended.output

@@ -64,9 +64,16 @@ def check_embeddable(handler: UserHandler) -> None:
     headers = handler.request.headers
     if "Sec-Fetch-Site" in headers:
         return
-    if urlsplit(headers.get("Referer", "")).netloc.lower() == handler.request.host.lower():
+    if _host_of(headers.get("Referer", "")) == handler.request.host.lower():
         return
     check_token(handler.identity.xsrf, headers.get("X-XSRFToken") or handler.get_query_argument("_xsrf", None))
+
+
+def _host_of(address: str) -> str:
+    try:
+        return urlsplit(address).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def attachment(filename: str) -> str:
@@ -84,7 +91,14 @@ class FilesHandler(JupyterHandler):
     async def get(self, _name: str, path: str) -> None:
         """The bytes, streamed at the client's pace."""
         check_embeddable(self)
+        if archive_format := self.query("archive"):
+            folder = self.url("directories", path.strip("/"))
+            self.redirect(f"{folder}?archiveFormat={quote(archive_format, safe='')}")
+            return
         async with await self.contents.open_raw(path.strip("/")) as raw:
+            if raw.name.endswith(".ipynb") and await self._strips(path.strip("/")):
+                await self._send_stripped(raw, path.strip("/"))
+                return
             self._describe(raw)
             if self._is_known(raw.modified_at):
                 self.set_status(304)
@@ -96,6 +110,19 @@ class FilesHandler(JupyterHandler):
                 self.set_header("Content-Range", f"bytes */{raw.size_bytes}")
                 return
             await self._send(raw, span)
+
+    async def _strips(self, path: str) -> bool:
+        """Whether outputs are left out: ``?strip`` says so, else for downloads what was chosen for the notebook."""
+        if self.query("strip"):
+            return self.flag("strip", "0")
+        return bool(self.query("download")) and (await self.contents.choices(path)).strip in ("save", "download")
+
+    async def _send_stripped(self, raw: RawFile, path: str) -> None:
+        """The notebook without its outputs: whole, whatever range is asked for."""
+        self.set_header("Content-Type", raw.content_type)
+        self.set_header("Cache-Control", "private, no-cache")
+        self.set_header("Content-Disposition", attachment(raw.name))
+        self.finish(await self.contents.without_outputs(path))
 
     def _describe(self, raw: RawFile) -> None:
         self.set_header("Content-Type", raw.content_type)

@@ -32,7 +32,6 @@ T = TypeVar("T")
 
 BUILD_SECONDS = 60.0
 MAX_LOCALES = 8
-_KINDS = ("settings", "workspaces", "config")
 
 
 class FrontEnds:
@@ -91,6 +90,10 @@ class FrontEnds:
     def config_of(self, user_id: UserId) -> JsonFolder:
         """The folder with a user's configuration sections."""
         return self._folder(user_id, "config")
+
+    def identity_of(self, user_id: UserId) -> JsonFolder:
+        """The folder with what a user chose of their own looks."""
+        return self._folder(user_id, "identity")
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Call a function that blocks for a moment, in one of this service's threads."""

@@ -29,6 +29,13 @@ def kernel_id_of(value: object) -> KernelId:
     return KernelId(value.lower())
 
 
+def kernel_in_path(value: str) -> KernelId:
+    """A kernel's id as it stands in an address. Raises NotFound when no kernel can have it."""
+    if not _UUID.match(value):
+        raise NotFound(f"Kernel does not exist: {value[:64]}")
+    return KernelId(value.lower())
+
+
 def optional_text(body: dict[str, Any], field: str, most: int = MAX_PATH_CHARS) -> str | None:
     """A field that is text, null or absent. Raises BadRequest otherwise, and beyond `most` characters."""
     value = body.get(field)
@@ -65,11 +72,11 @@ class KernelHandler(JupyterHandler):
 
     async def get(self, _name: str, kernel_id: str) -> None:
         """What it is doing."""
-        self.write_json(kernel_model(await self.services.kernels.get(self.user, kernel_id_of(kernel_id))))
+        self.write_json(kernel_model(await self.services.kernels.get(self.user, kernel_in_path(kernel_id))))
 
     async def delete(self, _name: str, kernel_id: str) -> None:
         """Shut it down."""
-        await self.services.kernels.shutdown(self.user, kernel_id_of(kernel_id))
+        await self.services.kernels.shutdown(self.user, kernel_in_path(kernel_id))
         self.write_nothing()
 
 
@@ -79,10 +86,10 @@ class KernelActionHandler(JupyterHandler):
     async def post(self, _name: str, kernel_id: str, action: str) -> None:
         """Answer once the signal is sent, or the new process started."""
         if action == "interrupt":
-            await self.services.kernels.interrupt(self.user, kernel_id_of(kernel_id))
+            await self.services.kernels.interrupt(self.user, kernel_in_path(kernel_id))
             self.write_nothing()
         else:
-            self.write_json(kernel_model(await self.services.kernels.restart(self.user, kernel_id_of(kernel_id))))
+            self.write_json(kernel_model(await self.services.kernels.restart(self.user, kernel_in_path(kernel_id))))
 
 
 class KernelspecsHandler(JupyterHandler):

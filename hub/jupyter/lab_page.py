@@ -1,4 +1,4 @@
-"""The page that JupyterLab starts in, and what it may do. Pure.
+"""The page that JupyterLab and Notebook 7 start in, and what it may do. Pure.
 
 The strict policy is as strict as JupyterLab 4.6 allows: no script but the hub's own files, so nothing that a
 notebook, a file name or an output smuggles into the page can run. `unsafe-eval` is needed (settings are
@@ -21,7 +21,7 @@ _ICON = (
     '<circle cx="8" cy="8" r="7" fill="{colour}"/>'
     '<path d="M5 4v8M11 4L6.5 8 11 12" stroke="#fff" stroke-width="2" fill="none"/></svg>'
 )
-_STRIP_STYLE = """
+STRIP_STYLE = """
 body { position: fixed; inset: 0 0 38px 0; }
 #kernelhub-warning { position: fixed; z-index: 100000; left: 0; right: 0; bottom: 0; height: 38px;
   box-sizing: border-box; margin: 0; padding: 2px 1em; overflow: hidden;
@@ -44,7 +44,8 @@ def lab_policy(host: str, output_scripts: bool) -> str:
             "media-src 'self' data: blob: https:",
             f"font-src 'self' data:{others}",
             f"connect-src 'self' ws://{host} wss://{host}{others}",
-            "frame-src 'self' data: blob:",
+            # https: the Help menu's references open in frames, and outputs hold videos; neither runs in this page.
+            "frame-src 'self' data: blob: https:",
             "worker-src 'self' blob:",
             "manifest-src 'self'",
             "object-src 'self' blob: data:",
@@ -56,21 +57,38 @@ def lab_policy(host: str, output_scripts: bool) -> str:
 
 
 def lab_page(config: dict[str, Any], scripts: Sequence[str], static_url: str, warning: str | None) -> str:
-    """The page. `scripts` are relative to `static_url`; `warning` is a sentence that stays in view."""
+    """JupyterLab's page. `scripts` are relative to `static_url`; `warning` is a sentence that stays in view."""
+    icons = (
+        f'<link rel="icon" type="image/svg+xml" class="idle favicon" href="{icon("#d2691e")}">'
+        f'<link rel="" type="image/svg+xml" class="busy favicon" href="{icon("#616161")}">'
+    )
+    return front_end_page("JupyterLab", config, [f"{static_url}/{script}" for script in scripts], icons, warning)
+
+
+def front_end_page(
+    title: str, config: dict[str, Any], scripts: Sequence[str], head: str, warning: str | None, body: str = ""
+) -> str:
+    """The page that a front end built on JupyterLab starts in.
+
+    `scripts` are addresses; `head` and `body` are HTML for the head and attributes of the body, our own.
+    """
     # Inside a script element only "<" could end it (HTML, 4.12.1.3).
     shown = json.dumps(config, ensure_ascii=True).replace("<", "\\u003c")
-    sources = "".join(f'<script defer src="{escape(static_url)}/{escape(script)}"></script>' for script in scripts)
-    style = f"<style>{_STRIP_STYLE}</style>" if warning else ""
-    strip = f'<p id="kernelhub-warning" role="alert" title="{escape(warning)}">{escape(warning)}</p>' if warning else ""
+    sources = "".join(f'<script defer src="{escape(script)}"></script>' for script in scripts)
+    style = f"<style>{STRIP_STYLE}</style>" if warning else ""
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>JupyterLab</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<script id="jupyter-config-data" type="application/json">{shown}</script>'
-        f'<link rel="icon" type="image/svg+xml" class="idle favicon" href="{_icon("#d2691e")}">'
-        f'<link rel="" type="image/svg+xml" class="busy favicon" href="{_icon("#616161")}">'
-        f'{style}{sources}</head><body class="jp-ThemedContainer">{strip}</body></html>'
+        f'{head}{style}{sources}</head><body class="jp-ThemedContainer"{body}>{warning_strip(warning)}</body></html>'
     )
 
 
-def _icon(colour: str) -> str:
+def warning_strip(warning: str | None) -> str:
+    """The sentence that stays in view, as HTML; empty if there is none."""
+    return f'<p id="kernelhub-warning" role="alert" title="{escape(warning)}">{escape(warning)}</p>' if warning else ""
+
+
+def icon(colour: str) -> str:
+    """The hub's mark in a colour, as the address of an image."""
     return "data:image/svg+xml," + quote(_ICON.format(colour=colour))

@@ -86,15 +86,15 @@ def no_kernelspecs(reason: str) -> dict[str, Any]:
     return {"default": UNAVAILABLE_KERNEL, "kernelspecs": {UNAVAILABLE_KERNEL: only}}
 
 
-def identity_model(user: User) -> dict[str, Any]:
-    """Who the user is. `username` identifies, the rest is shown."""
+def identity_model(user: User, colour: str | None = None) -> dict[str, Any]:
+    """Who the user is. `username` identifies, the rest is shown; `colour` None: the front end chooses one."""
     return {
         "username": user.name,
         "name": user.name,
         "display_name": user.name,
         "initials": user.name[:2].upper(),
         "avatar_url": None,
-        "color": None,
+        "color": colour,
     }
 
 

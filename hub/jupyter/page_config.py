@@ -1,4 +1,4 @@
-"""What JupyterLab is told about where it runs: the page's configuration. Pure.
+"""What JupyterLab and Notebook 7 are told about where they run: the page's configuration. Pure.
 
 The names are JupyterLab's (PageConfig in @jupyterlab/coreutils). Folders of this machine are left blank, the
 token too: the front end has its cookie, and nothing in the page is worth stealing.
@@ -14,8 +14,11 @@ from hub.domain.users import User
 from hub.jupyter.catalogue import Catalogue
 
 STATIC_URL = "/static/lab"
+NOTEBOOK_STATIC_URL = "/static/notebook"
 LABEXTENSIONS_URL = "/static/labextensions"
 HUB_PREFIX = "/hub/"
+SHARE_URL = "/hub/user-redirect/"
+"""What "Copy Shareable Link" begins with: it leads whoever follows it to their own copy of the path."""
 
 _UNTRACKED = [
     *("comm_info_request", "comm_info_reply", "kernel_info_request", "kernel_info_reply"),
@@ -32,6 +35,9 @@ _SWITCHED_OFF = [
     "@jupyterlab/extensionmanager-extension:plugin",  # what is installed is the administrators'
     "@jupyterlab/pluginmanager-extension:plugin",
 ]
+
+_OWN_EXTENSION = {"name": "kernelhub", "load": "../../../hub/static/lab-files.js", "extension": "./extension"}
+"""Archives and trash in the file browser (hub/web/static/lab-files.js), loaded relative to `LABEXTENSIONS_URL`."""
 
 _PLACE = re.compile(r"(?P<mode>lab|doc)(?:/workspaces/(?P<layout>[A-Za-z0-9_-]+))?(?:/tree/(?P<path>.*))?/?\Z", re.S)
 
@@ -54,26 +60,57 @@ def parse_place(address: str) -> Place | None:
     return Place(mode, match["layout"] or "default", match["path"] or "")
 
 
-def page_config(
+def lab_config(
     catalogue: Catalogue, user: User, base_url: str, home: str, place: Place | None, address: str, serial: int
 ) -> dict[str, Any]:
-    """The configuration for one page.
+    """The configuration for one page of JupyterLab.
 
     `home` is the user's home inside the container; `place` None means that the front end shall say that
     there is nothing at `address`; `serial` tells pages apart.
     """
     opened = place or Place()
-    config: dict[str, Any] = {
+    config = {
+        **_common(catalogue, user, base_url, home, serial),
+        "appName": "JupyterLab",
+        "appNamespace": "lab",
+        "appVersion": catalogue.lab_version,
+        "fullStaticUrl": STATIC_URL,
+        "mode": opened.mode,
+        "workspace": opened.layout,
+        "treePath": opened.path,
+    }
+    return {**config, "notFoundUrl": address} if place is None else config
+
+
+def notebook_config(
+    catalogue: Catalogue, user: User, base_url: str, home: str, view: str, path: str, serial: int
+) -> dict[str, Any]:
+    """The configuration for one page of Notebook 7, which is told by `view` (tree, notebooks, …) what it shows.
+
+    `path` is the folder that the tree opens; the other views read theirs from their address.
+    """
+    return {
+        **_common(catalogue, user, base_url, home, serial),
+        "appName": "Jupyter Notebook",
+        "appNamespace": "notebook",
+        "appVersion": catalogue.notebook_version,
+        "frontendUrl": base_url,
+        "fullStaticUrl": NOTEBOOK_STATIC_URL,
+        "notebookPage": view,
+        "treePath": path,
+    }
+
+
+def _common(catalogue: Catalogue, user: User, base_url: str, home: str, serial: int) -> dict[str, Any]:
+    return {
         **_fixed(catalogue),
         **_addresses(base_url),
         **catalogue.page_config,
         "disabledExtensions": [*catalogue.page_config.get("disabledExtensions", []), *_SWITCHED_OFF],
+        "federated_extensions": [*catalogue.page_config.get("federated_extensions", []), _OWN_EXTENSION],
         "baseUrl": base_url,
         "wsUrl": "",
         "token": "",
-        "mode": opened.mode,
-        "workspace": opened.layout,
-        "treePath": opened.path,
         "store_id": serial,
         "serverRoot": home,
         "rootUri": f"file://{home}",
@@ -81,22 +118,20 @@ def page_config(
         "hubHost": "",
         "hubUser": user.name,
         "hubServerName": "",
+        "shareUrl": SHARE_URL,
+        "nbclassic_enabled": True,
     }
-    return {**config, "notFoundUrl": address} if place is None else config
 
 
 def _fixed(catalogue: Catalogue) -> dict[str, Any]:
     version = [int(part) for part in re.findall(r"\d+", catalogue.server_version)[:3]]
     return {
         "allow_hidden_files": False,
-        "appName": "JupyterLab",
-        "appNamespace": "lab",
-        "appVersion": catalogue.lab_version,
         "buildAvailable": False,
         "buildCheck": False,
         "cacheFiles": True,
         "copyAbsolutePath": False,
-        "delete_to_trash": False,
+        "delete_to_trash": True,
         "devMode": False,
         "exposeAppInBrowser": False,
         "extensionManager": {"name": "read-only", "can_install": False, "install_path": None},
@@ -139,5 +174,4 @@ def _addresses(base_url: str) -> dict[str, str]:
         **full,
         "labextensionsUrl": LABEXTENSIONS_URL,
         "fullLabextensionsUrl": LABEXTENSIONS_URL,
-        "fullStaticUrl": STATIC_URL,
     }

@@ -9,7 +9,27 @@ from __future__ import annotations
 from tornado.routing import URLSpec
 from tornado.web import RequestHandler
 
-from hub.jupyter import account, contents, events, exports, files, kernels, lab_api, pages, sessions, terminals
+from hub.jupyter import (
+    account,
+    archives,
+    classic_pages,
+    contents,
+    events,
+    exports,
+    files,
+    front_files,
+    kernels,
+    lab_api,
+    notebook_diff,
+    notebook_pages,
+    pages,
+    runs,
+    sessions,
+    specification,
+    terminals,
+    trash,
+    view,
+)
 from hub.jupyter.handler import NoSuchApi
 
 _PATH = r"((?:/[^/]+)*/?)"
@@ -20,6 +40,7 @@ _TABLE: list[tuple[str, type[RequestHandler]]] = [
     # The Jupyter Server REST API
     (r"/api", account.VersionHandler),
     (r"/api/status", account.StatusHandler),
+    (r"/api/spec.yaml", specification.SpecificationHandler),
     (r"/api/me", account.IdentityHandler),
     (r"/api/config/(\w{1,64})", account.ConfigHandler),
     (r"/api/events", events.EventsHandler),
@@ -38,12 +59,20 @@ _TABLE: list[tuple[str, type[RequestHandler]]] = [
     (rf"/kernelspecs/{_SPEC}/([^/]+)", kernels.KernelspecResourceHandler),
     (r"/api/sessions", sessions.SessionsHandler),
     (rf"/api/sessions/{_ID}", sessions.SessionHandler),
+    (r"/api/kernelhub/runs", runs.RunsHandler),
+    (rf"/api/kernelhub/runs/{_ID}", runs.RunHandler),
+    (r"/api/kernelhub/verify", runs.VerifyHandler),
+    (r"/api/kernelhub/state", runs.StateHandler),
     (r"/api/terminals", terminals.TerminalsHandler),
     (r"/api/terminals/(\w+)", terminals.TerminalHandler),
     (r"/api/nbconvert", exports.ExportFormatsHandler),
     (r"/nbconvert/(\w+)", exports.ExportBodyHandler),
     (rf"/nbconvert/(\w+){_PATH}", exports.ExportFileHandler),
     (rf"/files{_PATH}", files.FilesHandler),
+    (rf"/directories{_PATH}", archives.ArchiveHandler),
+    (rf"/extract-archive{_PATH}", archives.ExtractHandler),
+    (r"/api/kernelhub/trash", trash.TrashHandler),
+    (r"/api/kernelhub/diff", notebook_diff.NotebookDiffHandler),
     (r"/lsp/status", account.LanguageServersHandler),
     # JupyterLab's own
     (r"/lab/api/settings/?", lab_api.SettingsListHandler),
@@ -64,6 +93,23 @@ _TABLE: list[tuple[str, type[RequestHandler]]] = [
     (r"/?", pages.HomeHandler),
     (r"/logout", pages.LogOutHandler),
     (r"/((?:lab|doc)(?:/.*)?)", pages.LabHandler),
+    (r"/(retro(?:/.*)?)", pages.RetroHandler),
+    (rf"/view{_PATH}", view.ViewHandler),
+    # Notebook 7
+    (rf"/tree{_PATH}", notebook_pages.TreePage),
+    (rf"/notebooks{_PATH}", notebook_pages.NotebookDocumentPage),
+    (rf"/edit{_PATH}", notebook_pages.EditPage),
+    (rf"/consoles{_PATH}", notebook_pages.ConsolePage),
+    (r"/terminals/(\w+)", notebook_pages.TerminalPage),
+    # The classic Notebook
+    (r"/nbclassic/?", classic_pages.ClassicHome),
+    (rf"/nbclassic/tree{_PATH}", classic_pages.ClassicTree),
+    (rf"/nbclassic/notebooks{_PATH}", classic_pages.ClassicNotebook),
+    (rf"/nbclassic/edit{_PATH}", classic_pages.ClassicEdit),
+    (r"/nbclassic/terminals/(\w+)", classic_pages.ClassicTerminal),
+    (rf"/nbclassic/view{_PATH}", view.ViewHandler),
+    (r"/custom/(.+)", front_files.CustomFile),
+    (r"/(static|nbextensions)/.+", front_files.SharedFile),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hub.jupyter.handler import JupyterHandler
 from hub.jupyter.kernels import optional_text
 from hub.jupyter.models import terminal_model
+from hub.workspaces.profiles import profiles_of, within_home
 
 
 class TerminalsHandler(JupyterHandler):
@@ -16,11 +17,12 @@ class TerminalsHandler(JupyterHandler):
         self.write_json([terminal_model(t, now) for t in await self.services.terminals.list(self.user)])
 
     async def post(self, _name: str) -> None:
-        """Open one, in the folder `cwd` of the home if it is given."""
-        cwd = optional_text(self.json_body() or {}, "cwd") or ""
-        home = self.services.settings.profiles[self.services.settings.default_profile].home
-        relative = cwd.removeprefix(home).strip("/")
-        terminal = await self.services.terminals.create(self.user, relative)
+        """Open one, in the folder `cwd` of the home and the container of the profile `profile` if they are given."""
+        body = self.json_body() or {}
+        cwd = optional_text(body, "cwd") or ""
+        inside = within_home(profiles_of(self.services.settings, self.user), cwd)
+        folder = (cwd if inside is None else inside).strip("/")
+        terminal = await self.services.terminals.create(self.user, folder, optional_text(body, "profile", 64))
         self.write_json(terminal_model(terminal, self.services.clock.now()))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import mimetypes
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from hub.errors import NotFound
 from hub.jupyter.catalogue import Catalogue
+from hub.jupyter.installed_files import find_beneath
 
 MAX_KEPT = 256
 _LOCAL_URL = re.compile(rb"""url\(\s*(['"]?)(?!['"]?(?:/|#|[a-zA-Z][a-zA-Z0-9+.-]*:))([^'")]+)\1\s*\)""")
@@ -48,11 +49,7 @@ def rewrite(style: bytes, folder_url: str) -> bytes:
 
 
 def _find(catalogue: Catalogue, path: str) -> bytes:
-    parts = PurePosixPath(path).parts
-    if parts and not path.startswith("/") and ".." not in parts and "\0" not in path:
-        for folder in catalogue.theme_folders:
-            root = Path(folder).resolve()
-            file = root.joinpath(*parts)
-            if file.is_file() and file.resolve().is_relative_to(root):
-                return file.read_bytes()
-    raise NotFound("There is no such theme file.")
+    file = find_beneath(catalogue.theme_folders, path)
+    if file is None:
+        raise NotFound("There is no such theme file.")
+    return file.read_bytes()

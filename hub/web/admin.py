@@ -172,7 +172,8 @@ class ContainersPage(AdminPage):
     async def get(self) -> None:
         """List the running containers, the longest running first."""
         places = await self._places()
-        self.show("containers.html", places=places, done=self.done(), problem="")
+        several = len(self.services.settings.profiles) > 1
+        self.show("containers.html", places=places, several=several, done=self.done(), problem="")
 
     async def _places(self) -> list[RunningPlace]:
         running = await self.services.workspaces.list_running()

@@ -33,6 +33,7 @@ from hub.web.api_models import (
     token_model,
     user_model,
 )
+from hub.workspaces.profiles import profiles_of
 
 try:
     VERSION = version("kernelhub")
@@ -71,7 +72,13 @@ class ApiHandler(HubHandler):
     async def model(self, user: User) -> UserModel:
         """The user as the API shows them."""
         async with self.services.store.reading() as unit:
-            return await _model_in(unit, user)
+            return await self.model_in(unit, user)
+
+    async def model_in(self, unit: Unit, user: User) -> UserModel:
+        """The same, within a unit of work."""
+        groups = [group.name for group in await unit.groups.list_for(user.id)]
+        workspaces = await unit.workspaces.list_for(user.id)
+        return user_model(user, groups, workspaces, self.services.settings.default_profile)
 
 
 class Root(ApiHandler):
@@ -125,7 +132,7 @@ class Users(ApiHandler):
         async with self.services.store.reading() as unit:
             total = await unit.users.count(prefix)
             users = await unit.users.list(prefix, offset, limit)
-            models = [await _model_in(unit, user) for user in users]
+            models = [await self.model_in(unit, user) for user in users]
         if PAGED not in self.request.headers.get("Accept", ""):
             self.write_json(models)
             return
@@ -201,25 +208,35 @@ class OneUser(ApiHandler):
 
 
 class Server(ApiHandler):
-    """``/hub/api/users/<name>/server``: the user's workspace."""
+    """``/hub/api/users/<name>/server`` and ``…/servers/<profile>``: the user's workspace of a profile."""
 
-    async def post(self, name: str) -> None:
+    async def post(self, name: str, profile: str = "") -> None:
         """Start it: 201 if it runs, else 202, and the user's model says when it is ready."""
         user = await self.target(name)
-        workspace = await self.services.workspaces.find(user)
+        wanted = self._profile(user, profile)
+        workspace = await self.services.workspaces.find(user, wanted)
         if workspace is not None and workspace.state is WorkspaceState.RUNNING:
             self.set_status(201)
             return
-        self.services.workspaces.ensure_soon(user)
+        self.services.workspaces.ensure_soon(user, wanted)
         self.set_status(202)
 
-    async def delete(self, name: str) -> None:
-        """Stop it (204)."""
+    async def delete(self, name: str, profile: str = "") -> None:
+        """Stop it (204); the user's other workspaces go on."""
         user = await self.target(name)
         actor = self.identity.user
         reason = "stopped by its user" if actor.id == user.id else "stopped by an administrator"
-        await people.stop_workspaces(self.services, user, reason, actor.id)
+        workspace = await self.services.workspaces.find(user, self._profile(user, profile))
+        if workspace is not None and workspace.state is not WorkspaceState.STOPPED:
+            await self.services.workspaces.stop(workspace.id, reason, actor=actor.id)
         self.set_status(204)
+
+    def _profile(self, user: User, name: str) -> str:
+        """The profile of that name, the default one without a name. Raises NotFound."""
+        profiles = profiles_of(self.services.settings, user)
+        if name and name not in profiles:
+            raise NotFound(f"There is no profile {name[:64]!r}; there are {', '.join(profiles)}.")
+        return name or next(iter(profiles))
 
 
 class UserTokens(ApiHandler):
@@ -289,11 +306,6 @@ class NoSuchApi(ApiHandler):
         """404 as JSON, whatever the method and whoever asks."""
         self._begin()
         raise NotFound("There is nothing at this address.")
-
-
-async def _model_in(unit: Unit, user: User) -> UserModel:
-    groups = [group.name for group in await unit.groups.list_for(user.id)]
-    return user_model(user, groups, await unit.workspaces.list_for(user.id))
 
 
 def _canonical(names: list[str]) -> list[str]:

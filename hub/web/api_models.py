@@ -1,6 +1,7 @@
 """The shapes of the hub's REST API: JupyterHub's, where the meaning is the same (its rest-api.yml, 6.0).
 
-The one *server* that JupyterHub knows of a user is here the workspace: the interface itself is always there.
+The *servers* that JupyterHub knows of a user are here the workspaces: that of the default profile has no name, the
+others have their profiles' names, and all have the same address, since the interface itself is always there.
 """
 
 from __future__ import annotations
@@ -115,11 +116,15 @@ class Page(msgspec.Struct, frozen=True):
     pagination: Pagination = msgspec.field(name="_pagination")
 
 
-def user_model(user: User, groups: list[str], workspaces: list[Workspace]) -> UserModel:
-    """A user with what is known of their workspaces."""
+def user_model(user: User, groups: list[str], workspaces: list[Workspace], default_profile: str) -> UserModel:
+    """A user with what is known of their workspaces: the default profile's is the server without a name."""
     base = lab_path(user).removesuffix("lab")
-    live = [w for w in workspaces if w.state is not WorkspaceState.STOPPED]
-    workspace = live[0] if live else None
+    live = {
+        "" if w.profile == default_profile else w.profile: w
+        for w in workspaces
+        if w.state is not WorkspaceState.STOPPED
+    }
+    workspace = live.get("")
     return UserModel(
         name=user.name,
         kind="user",
@@ -130,7 +135,7 @@ def user_model(user: User, groups: list[str], workspaces: list[Workspace]) -> Us
         pending=_PENDING.get(workspace.state) if workspace is not None else None,
         created=user.created_at,
         last_activity=user.last_activity_at,
-        servers={"": _server_model(workspace, base)} if workspace is not None else {},
+        servers={name: _server_model(name, each, base) for name, each in live.items()},
         disabled=user.disabled_at is not None,
     )
 
@@ -151,9 +156,9 @@ def token_model(token: ApiToken, user: User, value: str | msgspec.UnsetType = ms
     )
 
 
-def _server_model(workspace: Workspace, base: str) -> ServerModel:
+def _server_model(name: str, workspace: Workspace, base: str) -> ServerModel:
     return ServerModel(
-        name="",
+        name=name,
         ready=workspace.state is WorkspaceState.RUNNING,
         stopped=False,
         pending=_PENDING.get(workspace.state),

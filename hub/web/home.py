@@ -7,11 +7,13 @@ from typing import Any
 from hub.auth.tokens import parse_lifetime
 from hub.domain.ids import SignInId, TokenId
 from hub.domain.workspace import WorkspaceState
-from hub.errors import BadRequest, Conflict, HubError, PasswordRefused, TooManyRequests, WrongPassword
+from hub.errors import BadRequest, Conflict, HubError, NotFound, PasswordRefused, TooManyRequests, WrongPassword
+from hub.web.my_containers import my_containers
 from hub.web.page import PageHandler, lab_path
 
 _DONE = {
-    "stopped": "Your container was stopped.",
+    "stopped": "Your containers were stopped.",
+    "stopped-one": "The container was stopped.",
     "signed-out": "That browser is signed out.",
     "password": "Your password is changed; every other browser is signed out.",
     "revoked": "The token is revoked.",
@@ -36,22 +38,12 @@ class HomePage(PageHandler):
             done=done,
             problem_form=error.message if error else "",
             lab_url=lab_path(user),
+            files_url=f"{lab_path(user).removesuffix('lab')}directories/",
             principal=self.identity.principal,
             sign_ins=await services.sign_ins.list(user),
             tokens=await services.tokens.list(user),
-            **await self.workspace_values(),
+            **await my_containers(services, user),
         )
-
-    async def workspace_values(self) -> dict[str, Any]:
-        """The user's container and kernels; where they cannot be known, a sentence that says so."""
-        user, services = self.identity.user, self.services
-        workspaces = await services.workspaces.list_for(user)
-        running = [w for w in workspaces if w.state is not WorkspaceState.STOPPED]
-        values: dict[str, Any] = {"workspace": next(iter([*running, *workspaces]), None), "kernels": []}
-        try:
-            return {**values, "kernels": await services.kernels.list(user), "problem": ""}
-        except HubError as error:
-            return {**values, "problem": error.message}
 
 
 class HomeWorkspace(HomePage):
@@ -59,19 +51,23 @@ class HomeWorkspace(HomePage):
 
     async def get(self) -> None:
         """Show the part alone."""
-        self.show("_workspace.html", **await self.workspace_values())
+        self.show("_workspace.html", **await my_containers(self.services, self.identity.user))
 
 
 class StopMine(PageHandler):
     """``/hub/home/stop``."""
 
     async def post(self) -> None:
-        """Stop the user's containers."""
-        user = self.identity.user
-        for workspace in await self.services.workspaces.list_for(user):
+        """Stop the container that `workspace` names, or all of the user's without it."""
+        user, wanted = self.identity.user, self.field("workspace", 64)
+        workspaces = await self.services.workspaces.list_for(user)
+        chosen = [workspace for workspace in workspaces if wanted in ("", workspace.id)]
+        if wanted and not chosen:
+            raise NotFound("There is no such container of yours.")
+        for workspace in chosen:
             if workspace.state is not WorkspaceState.STOPPED:
                 await self.services.workspaces.stop(workspace.id, "stopped by its user", actor=user.id)
-        self.redirect("/hub/home?done=stopped")
+        self.redirect("/hub/home?done=" + ("stopped-one" if wanted else "stopped"))
 
 
 class EndSignIn(PageHandler):

@@ -6,12 +6,13 @@ answer 404 to ``/internal/`` themselves.
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-from hub.auth.identity import JUPYTER_SCOPE, Credential, Identity
+from hub.auth.identity import JUPYTER_SCOPE, Credential
 from hub.config import Settings
 from hub.domain.ids import SignInId, TokenId
 from hub.errors import Forbidden, HubError, NotFound
+from hub.http.cors import check_socket_origin
 from hub.http.handler import Access, HubHandler
 from hub.http.services import Services
 from hub.web.socket_paths import KernelSocket, TerminalSocket, parse_socket_path
@@ -82,7 +83,8 @@ async def _route(services: Services, question: RouteQuestion) -> RouteAnswer:
     identity = await services.guard.identify(
         question.cookie, question.authorization, token, question.address, question.user_agent
     )
-    check_origin(question, identity)
+    by_token = identity.credential is Credential.TOKEN
+    check_socket_origin(question.origin, question.host, by_token, services.settings.allowed_origins)
     if identity.scopes and JUPYTER_SCOPE not in identity.scopes:
         raise Forbidden("This token's scopes do not include this.")
     if identity.user.name != wanted.user_name:
@@ -110,20 +112,3 @@ async def _route(services: Services, question: RouteQuestion) -> RouteAnswer:
                 run_folder=str(place.run_folder),
                 owner_uid=place.owner_uid,
             )
-
-
-def check_origin(question: RouteQuestion, identity: Identity) -> None:
-    """Refuse a WebSocket that another site's page opened with the user's cookie.
-
-    Browsers always send an Origin with an upgrade, so with a cookie its absence is no permission. A program with
-    an API token proves more than any Origin could. Raises Forbidden.
-    """
-    if question.origin is None:
-        if identity.credential is Credential.COOKIE:
-            raise Forbidden("A WebSocket opened with a cookie must say its Origin.")
-        return
-    if identity.credential is Credential.TOKEN:
-        return
-    origin = urlsplit(question.origin)
-    if origin.scheme not in ("http", "https") or origin.netloc.lower() != question.host.lower():
-        raise Forbidden("This WebSocket was opened by another site.")

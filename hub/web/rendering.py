@@ -57,6 +57,7 @@ _ENVIRONMENT.filters.update(
     ago=_ago,
     iso=_iso,
     span=_span,
+    size=words.size,
     browser=words.browser,
     workspace_words=words.workspace,
     kernel_words=words.kernel,

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from tornado.routing import URLSpec
 
-from hub.web import admin, api, culling, health, home, internal, pages, sign_in, static
+from hub.web import (
+    admin,
+    api,
+    culling,
+    git_pull,
+    health,
+    home,
+    internal,
+    notebook_choices,
+    notebook_diff,
+    notebook_state,
+    pages,
+    sign_in,
+    static,
+    trash,
+)
 
 _ID = r"([0-9a-f-]{1,64})"
 _NAME = r"([^/]+)"
@@ -30,6 +45,10 @@ def routes() -> list[URLSpec]:
         URLSpec(r"/hub/home", home.HomePage),
         URLSpec(r"/hub/home/workspace", home.HomeWorkspace),
         URLSpec(r"/hub/home/stop", home.StopMine),
+        URLSpec(r"/hub/home/trash", trash.TrashPage),
+        URLSpec(r"/hub/home/trash/restore", trash.RestoreTrashed),
+        URLSpec(r"/hub/home/trash/delete", trash.DeleteTrashed),
+        URLSpec(r"/hub/home/trash/empty", trash.EmptyTrash),
         URLSpec(r"/hub/home/password", home.ChangePassword),
         URLSpec(r"/hub/home/sign-out-everywhere", home.SignOutEverywhere),
         URLSpec(rf"/hub/home/sign-ins/{_ID}/end", home.EndSignIn),
@@ -37,6 +56,15 @@ def routes() -> list[URLSpec]:
         URLSpec(rf"/hub/token/{_ID}/revoke", home.RevokeToken),
         URLSpec(r"/hub/spawn(?:/.*)?", pages.NothingToSpawn),
         URLSpec(r"/hub/user-redirect/(.*)", pages.UserRedirect),
+        URLSpec(r"/hub/user/.*", pages.OldUserLink),
+        URLSpec(r"/user-redirect/.*", pages.ShortUserRedirect),
+        URLSpec(rf"/user/{_NAME}/git-pull", git_pull.GitPullPage),
+        URLSpec(rf"/user/{_NAME}/git-pull/{_ID}", git_pull.GitPullProgress),
+        URLSpec(r"/hub/home/notebooks", notebook_choices.NotebookChoicesPage),
+        URLSpec(r"/hub/home/notebooks/all", notebook_choices.ChooseForAll),
+        URLSpec(r"/hub/home/notebooks/folder", notebook_choices.ChooseForFolder),
+        URLSpec(rf"/user/{_NAME}/diff", notebook_diff.NotebookDiffPage),
+        URLSpec(rf"/user/{_NAME}/state", notebook_state.NotebookStatePage),
         # Pages for administrators
         URLSpec(r"/hub/admin", admin.PeoplePage),
         URLSpec(rf"/hub/admin/users/{_NAME}", admin.PersonPage),
@@ -50,6 +78,7 @@ def routes() -> list[URLSpec]:
         URLSpec(r"/hub/api/users", api.Users),
         URLSpec(rf"/hub/api/users/{_NAME}", api.OneUser),
         URLSpec(rf"/hub/api/users/{_NAME}/server", api.Server),
+        URLSpec(rf"/hub/api/users/{_NAME}/servers/{_NAME}", api.Server),
         URLSpec(rf"/hub/api/users/{_NAME}/culling", culling.CullingHandler),
         URLSpec(rf"/hub/api/users/{_NAME}/tokens", api.UserTokens),
         URLSpec(rf"/hub/api/users/{_NAME}/tokens/{_ID}", api.OneToken),

@@ -83,6 +83,18 @@ def span(value: timedelta) -> str:
     return "0 seconds"
 
 
+def size(value: int) -> str:
+    """A number of bytes as people read it: ``3.4 MB``."""
+    if value < 1000:
+        return f"{value} bytes" if value != 1 else "1 byte"
+    shown = float(value)
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        shown /= 1000
+        if shown < 999.5 or unit == "PB":
+            break
+    return f"{shown:.1f} {unit}" if shown < 9.95 else f"{shown:.0f} {unit}"
+
+
 def ago(value: timedelta) -> str:
     """How long ago: ``just now``, ``3 hours ago``, and ``in 3 days`` for what lies ahead."""
     if value < timedelta(0):

@@ -142,7 +142,7 @@ class Hub:
 @pytest.fixture
 async def hub() -> AsyncIterator[Hub]:
     guard = Guard()
-    settings = SimpleNamespace(secure_cookies=False)
+    settings = SimpleNamespace(secure_cookies=False, allowed_origins=[])
     services: Any = SimpleNamespace(settings=settings, internal_token=TOKEN, guard=guard)
     routes = [
         URLSpec("/public", Public),

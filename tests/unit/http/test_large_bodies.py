@@ -37,7 +37,7 @@ class Small(HubHandler):
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    settings = SimpleNamespace(secure_cookies=False)
+    settings = SimpleNamespace(secure_cookies=False, allowed_origins=[])
     services = cast(Services, SimpleNamespace(settings=settings, internal_token="t", guard=None))
     server = HTTPServer(make_application(services, [URLSpec("/small", Small)]), max_body_size=512 * MIB)
     socket, number = bind_unused_port()

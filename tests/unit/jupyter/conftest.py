@@ -19,6 +19,7 @@ from tornado.web import Application
 from hub.auth.identity import Credential, Identity
 from hub.config import Settings
 from hub.contents.service import ContentsOfUsers
+from hub.contents.trash_info import TrashRules
 from hub.domain.ids import KernelId, PrincipalId, SessionId, UserId, WorkspaceId, new_uuid
 from hub.domain.kernels import Kernel, KernelState, Session
 from hub.domain.users import Role, User
@@ -37,6 +38,7 @@ from proxy.kit.clock import ManualClock
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 XSRF = "form-token-of-"
+RULES = TrashRules(("/home/jovyan",), 30)
 PYTHON = Kernelspec(
     "python3", {"display_name": "Python 3", "argv": ["python"], "language": "python"}, ["logo-64x64.png"]
 )
@@ -189,7 +191,7 @@ class FakeTerminals:
     async def list(self, owner: User) -> list[TerminalInfo]:
         return [TerminalInfo(name, NOW.timestamp(), 0.0) for name in self.names if owner.name == "alice"]
 
-    async def create(self, owner: User, cwd: str = "") -> TerminalInfo:
+    async def create(self, owner: User, cwd: str = "", profile: str | None = None) -> TerminalInfo:
         self.folders.append(cwd)
         self.names.append(str(len(self.names) + 1))
         return TerminalInfo(self.names[-1], 1e300, 0.0)
@@ -276,7 +278,7 @@ async def hub(tmp_path: Path, catalogue_cache: Path) -> AsyncIterator[Hub]:
     for each in USERS.values():
         folders.home(each.id).mkdir(parents=True, mode=0o700)
     clock = ManualClock(NOW)
-    contents = ContentsOfUsers(folders, tmp_path / "contents", clock, impersonate=False)
+    contents = ContentsOfUsers(folders, tmp_path / "contents", clock, impersonate=False, trash=RULES)
     frontends = FrontEnds(tmp_path)
     await frontends.catalogue()
     kernels = FakeKernels()

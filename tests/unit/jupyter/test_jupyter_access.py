@@ -10,11 +10,12 @@ import pytest
 
 from hub.http.handler import Access, HubHandler
 from hub.jupyter.account import VersionHandler
-from hub.jupyter.pages import HomeHandler, LabHandler, LogOutHandler
+from hub.jupyter.front_page import FrontEndPage
+from hub.jupyter.pages import HomeHandler, LogOutHandler
 from hub.jupyter.routes import routes
 
 KERNEL = "0f7e8d3e-0000-4000-8000-000000000000"
-PAGES = (HomeHandler, LogOutHandler, LabHandler)
+PAGES = (HomeHandler, LogOutHandler)
 _EXAMPLES = {
     r"([^/]+)": "x",
     r"((?:/[^/]+)*/?)": "/x.ipynb",
@@ -29,6 +30,8 @@ _EXAMPLES = {
     r"/?$": "/",
     r"((?:lab|doc)(?:/.*)?)": "lab",
     r"(?:/.*)?": "/x",
+    r"(retro(?:/.*)?)": "retro/tree",
+    r"(static|nbextensions)/.+": "static/x",
     r"(?:extensions|plugins)": "extensions",
     r"(?:lab/)?(?:api|lsp)": "api",
 }
@@ -65,7 +68,7 @@ def test_the_example_of_each_route_matches_it(path: str, route: Any) -> None:
 @pytest.mark.parametrize("method, path, route", CASES, ids=IDS)
 async def test_only_the_owner_passes(hub: Any, method: str, path: str, route: Any) -> None:
     public = route.handler_class is VersionHandler
-    is_page = route.handler_class in PAGES
+    is_page = route.handler_class in PAGES or issubclass(route.handler_class, FrontEndPage)
     address = f"/user/alice{path}"
     body = b"{}" if method in {"POST", "PUT", "PATCH"} else None
 

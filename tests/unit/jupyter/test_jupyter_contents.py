@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 NOTEBOOK = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 
 
@@ -102,8 +104,26 @@ async def test_a_notebook_can_be_trusted(hub: Any) -> None:
 
 async def test_paths_in_tracebacks_are_resolved(hub: Any) -> None:
     (hub.home / "m.py").write_text("")
-    for path in ("/home/jovyan/m.py", "~/m.py", "m.py"):
+    for path in ("/home/jovyan/m.py", "~/m.py", "m.py", "~/x/../m.py"):
         found = await hub.json("GET", f"api/resolvePath?path={path}")
-        assert found == {"resolved": [{"scope": "server", "path": "m.py"}]}
-    for path in ("/etc/passwd", "../m.py", "nothing"):
-        assert await hub.json("GET", f"api/resolvePath?path={path}") == {"resolved": []}
+        assert found == {"resolved": [{"scope": "server", "path": "m.py"}], "unresolved": []}
+    for path in ("/etc/passwd", "../m.py", "~/../m.py", "a/../../m.py", "nothing"):
+        assert await hub.json("GET", f"api/resolvePath?path={path}") == {"resolved": [], "unresolved": []}
+    found = await hub.json("GET", "api/resolvePath?path=m.py&kernel=1-2-3-4-5")
+    assert found["resolved"] and found["unresolved"] == [
+        {"scope": "kernel", "reason": "Kernel 1-2-3-4-5 could not be found"}
+    ]
+
+
+async def test_a_large_notebook_is_answered_as_a_small_one(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "ü\0" * 500_000}
+    notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    await hub.json("PUT", "api/contents/n.ipynb", {"type": "notebook", "content": notebook}, status=201)
+    small = await hub.fetch("GET", "/user/alice/api/contents/n.ipynb?hash=1")
+    monkeypatch.setattr("hub.jupyter.contents._LARGE_BYTES", 0)
+    large = await hub.fetch("GET", "/user/alice/api/contents/n.ipynb?hash=1")
+    assert large.body == small.body and large.code == 200
+    for name in ("Content-Type", "Content-Length", "Last-Modified"):
+        assert large.headers[name] == small.headers[name]
+    head = await hub.fetch("HEAD", "/user/alice/api/contents/n.ipynb?hash=1")
+    assert head.headers["Content-Length"] == large.headers["Content-Length"] and not head.body

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from hub.domain.kernels import KernelState
 from hub.errors import AgentSilent, ImageMissing
 from hub.workspaces.image_kernelspecs import KernelspecList
@@ -136,3 +138,10 @@ async def test_terminals_are_opened_listed_and_ended(hub: Any) -> None:
     assert len(await hub.json("GET", "api/terminals")) == 3
     await hub.json("DELETE", "api/terminals/1", status=204)
     await hub.json("GET", "api/terminals/1", status=404)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+async def test_an_address_with_an_id_that_no_kernel_can_have_is_not_found(hub: Any, method: str) -> None:
+    action = "/interrupt" if method == "POST" else ""
+    refused = await hub.json(method, f"api/kernels/1-2-3-4-5{action}", status=404)
+    assert refused["message"] == "Kernel does not exist: 1-2-3-4-5"

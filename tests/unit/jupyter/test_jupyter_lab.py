@@ -11,15 +11,9 @@ import pytest
 from hub.jupyter.lab_page import lab_page, lab_policy
 from hub.jupyter.page_config import Place, parse_place
 from hub.jupyter.themes import rewrite
+from tests.harness.front_pages import config_of, directives
 
 THEMES = "@jupyterlab/apputils-extension:themes"
-
-
-def config_of(page: bytes) -> dict[str, Any]:
-    match = re.search(rb'<script id="jupyter-config-data" type="application/json">(.*?)</script>', page, re.S)
-    assert match is not None
-    config: dict[str, Any] = json.loads(match[1])
-    return config
 
 
 @pytest.mark.parametrize(
@@ -64,10 +58,6 @@ async def test_the_page_tells_lab_where_everything_is_and_holds_no_secret(hub: A
     assert str(hub.home.parent.parent).encode() not in page.body
     assert re.search(rb'<script defer src="/static/lab/main\.[0-9a-f]+\.js', page.body)
     assert hub.workspaces.wanted == ["alice"]
-
-
-def directives(policy: str) -> dict[str, str]:
-    return dict(part.split(" ", 1) for part in policy.split("; "))
 
 
 def test_without_output_scripts_only_the_hubs_own_scripts_run() -> None:
@@ -208,10 +198,10 @@ async def test_identity_status_and_version(hub: Any) -> None:
 
 
 async def test_configuration_sections_are_merged_and_null_removes(hub: Any) -> None:
-    assert await hub.json("GET", "api/config/notebook") == {}
-    await hub.json("PUT", "api/config/notebook", {"a": {"b": 1, "c": 2}, "d": 3}, status=204)
-    changed = await hub.json("PATCH", "api/config/notebook", {"a": {"b": None, "e": 4}, "d": None})
-    assert changed == {"a": {"c": 2, "e": 4}} == await hub.json("GET", "api/config/notebook")
+    assert await hub.json("GET", "api/config/mine") == {}
+    await hub.json("PUT", "api/config/mine", {"a": {"b": 1, "c": 2}, "d": 3}, status=204)
+    changed = await hub.json("PATCH", "api/config/mine", {"a": {"b": None, "e": 4}, "d": None})
+    assert changed == {"a": {"c": 2, "e": 4}} == await hub.json("GET", "api/config/mine")
 
 
 async def test_notebooks_are_exported_without_rights_on_the_hub(hub: Any) -> None:

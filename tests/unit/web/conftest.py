@@ -32,7 +32,9 @@ from hub.jupyter.routes import routes as jupyter_routes
 from hub.store.engine import Store
 from hub.web.pages import error_page
 from hub.web.routes import routes
+from hub.workspaces.image_kernelspecs import KernelspecList
 from hub.workspaces.kernels import KernelModel
+from proxy.contract.agent import JobOutput
 from proxy.kit.clock import ManualClock
 
 INTERNAL_TOKEN = "internal-token-of-tests"
@@ -50,12 +52,12 @@ class FakeWorkspaces:
     stopped: list[tuple[str, str]] = field(default_factory=list)
     engine_silent: bool = False
 
-    def run(self, user: User) -> Workspace:
+    def run(self, user: User, profile: str = "datascience") -> Workspace:
         """A running workspace of the user."""
         workspace = Workspace(
             WorkspaceId(new_id()),
             user.id,
-            "datascience",
+            profile,
             WorkspaceState.RUNNING,
             "kernelhub/datascience:latest",
             Limits(None, None, None),
@@ -65,11 +67,11 @@ class FakeWorkspaces:
         self.rows[workspace.id] = workspace
         return workspace
 
-    def ensure_soon(self, user: User) -> None:
-        self.asked_for.append(user.name)
+    def ensure_soon(self, user: User, profile: str | None = None) -> None:
+        self.asked_for.append(user.name if profile in (None, "datascience") else f"{user.name}/{profile}")
 
-    async def find(self, user: User) -> Workspace | None:
-        return next(iter(await self.list_for(user)), None)
+    async def find(self, user: User, profile: str | None = None) -> Workspace | None:
+        return next((w for w in await self.list_for(user) if w.profile == (profile or "datascience")), None)
 
     async def list_for(self, user: User) -> list[Workspace]:
         return [row for row in self.rows.values() if row.user_id == user.id]
@@ -106,6 +108,39 @@ class FakeKernels:
         if self.refusal is not None:
             raise self.refusal
         return [model for model in self.models if model.kernel.user_id == user.id]
+
+
+@dataclass
+class FakeKernelspecs:
+    """Kernelspecs in memory, all of them known. `said`: why those of a profile are not."""
+
+    listed: KernelspecList = field(default_factory=lambda: KernelspecList("", []))
+    said: dict[str, str] = field(default_factory=dict)
+
+    async def known(self, user: User) -> KernelspecList:
+        return self.listed
+
+    async def problems(self, user: User) -> dict[str, str]:
+        return self.said
+
+
+@dataclass
+class FakeJobs:
+    """Jobs in memory: what was started, and what is answered about the one that is looked at."""
+
+    started: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
+    answer: JobOutput | HubError | None = None
+
+    def start_soon(self, user: User, program: str, arguments: dict[str, object]) -> str:
+        if isinstance(self.answer, HubError):
+            raise self.answer
+        self.started.append((user.name, program, arguments))
+        return "0f7e8d3e-0000-4000-8000-000000000000"
+
+    async def look(self, user: User, job_id: str) -> JobOutput | None:
+        if isinstance(self.answer, HubError):
+            raise self.answer
+        return self.answer
 
 
 @dataclass
@@ -293,9 +328,13 @@ async def make_site(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIt
             invitations=auth.invitations,
             workspaces=workspaces,  # type: ignore[arg-type]
             kernels=kernels,  # type: ignore[arg-type]
-            kernelspecs=absent,
+            kernelspecs=FakeKernelspecs(),  # type: ignore[arg-type]
             sessions=absent,
             terminals=absent,
+            jobs=FakeJobs(),  # type: ignore[arg-type]
+            runs=absent,
+            verifications=absent,
+            hidden_states=absent,
             connections=absent,
             culler=absent,
             contents=absent,

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from hub.config import Profile
 from hub.domain.users import Role
 from hub.web.api import PAGED
-from tests.unit.web.conftest import PASSWORD, Browser, Site
+from tests.unit.web.conftest import PASSWORD, Browser, Site, SiteMaker
 
 
 @pytest.fixture
@@ -103,6 +104,30 @@ async def test_a_server_is_the_workspace(site: Site, alice: Browser) -> None:
     assert (await alice.api("POST", "/hub/api/users/alice/server")).status == 201
     assert (await alice.api("DELETE", "/hub/api/users/alice/server")).status == 204
     assert [stopped for stopped, _ in site.workspaces.stopped] == [workspace.id]
+
+
+async def test_workspaces_of_other_profiles_are_servers_with_a_name(make_site: SiteMaker) -> None:
+    site = await make_site(profiles={"datascience": Profile(), "statistics": Profile()})
+    await site.add("alice")
+    alice = site.browser(headers={"Authorization": f"Bearer {await site.token_of('alice')}"})
+    servers = "/hub/api/users/alice/servers"
+    assert (await alice.api("POST", f"{servers}/statistics")).status == 202
+    assert site.workspaces.asked_for == ["alice/statistics"]
+    answer = await alice.api("POST", f"{servers}/gpu")
+    assert answer.status == 404 and "datascience, statistics" in answer.json()["message"]
+    user = await site.auth.users.get("alice")
+    base, other = site.workspaces.run(user), site.workspaces.run(user, "statistics")
+    async with site.store.unit() as unit:
+        await unit.workspaces.add(other)
+    model = (await alice.api("GET", "/hub/api/users/alice")).json()
+    assert model["server"] is None and list(model["servers"]) == ["statistics"]
+    assert model["servers"]["statistics"]["name"] == "statistics" and model["servers"]["statistics"]["ready"]
+    async with site.store.unit() as unit:
+        await unit.workspaces.add(base)
+    model = (await alice.api("GET", "/hub/api/users/alice")).json()
+    assert model["server"] == "/user/alice/" and set(model["servers"]) == {"", "statistics"}
+    assert (await alice.api("DELETE", f"{servers}/statistics")).status == 204
+    assert [stopped for stopped, _ in site.workspaces.stopped] == [other.id], "the other one goes on"
 
 
 async def test_tokens_are_made_listed_and_revoked(site: Site, alice: Browser) -> None:

@@ -30,6 +30,8 @@ SAMPLES = {
     r"(?:extensions|plugins)": "plugins",
     r"(?:lab/)?(?:api|lsp)(?:/.*)?": "lsp/x",
     r"((?:lab|doc)(?:/.*)?)": "lab",
+    r"(retro(?:/.*)?)": "retro",
+    r"(static|nbextensions)/.+": "static/x",
     r"(?:/.*)?": "",
     r"(\w{1,64})": "x",
     r"([\w-]+)": "x",

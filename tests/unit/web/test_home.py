@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hub.domain.kernels import KernelState
+from hub.config import Profile
+from hub.domain.ids import KernelId, SessionId, UserId
+from hub.domain.kernels import KernelState, Session
+from hub.domain.users import Role, User
 from hub.errors import AgentSilent
+from hub.web.my_containers import use_of
+from hub.workspaces.image_kernelspecs import KernelspecList
+from proxy.contract.agent import Kernelspec
 from tests.unit.web.conftest import OTHER_PASSWORD, PASSWORD, Site, SiteMaker
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def test_the_start_page_leads_home_or_to_the_sign_in_page(site: Site) -> None:
@@ -68,6 +76,51 @@ async def test_ones_container_is_stopped_and_nobody_elses(site: Site) -> None:
     assert answer.location == "/hub/home?done=stopped"
     assert [stopped for stopped, _ in site.workspaces.stopped] == [mine.id]
     assert "stopped by its user" in (await browser.get(answer.location)).text
+
+
+async def test_every_container_is_shown_with_its_kernels_and_what_they_are_for(make_site: SiteMaker) -> None:
+    profiles = {"datascience": Profile(), "statistics": Profile(display_name="Statistics & more")}
+    site = await make_site(profiles=profiles)
+    browser = await site.signed_in("alice")
+    alice = await site.auth.users.get("alice")
+    base, other = site.workspaces.run(alice), site.workspaces.run(alice, "statistics")
+    site.kernels.run(base, KernelState.IDLE)
+    site.kernels.run(other, KernelState.IDLE)
+    site.services.kernelspecs.listed = KernelspecList("", [Kernelspec("python3", {"display_name": "Py <3>"}, [])])
+    site.services.kernelspecs.said = {"gpu": "The image gpu is not on this machine."}
+    kernel = site.kernels.models[1].kernel
+    async with site.store.unit() as unit:
+        await unit.workspaces.add(other)
+        await unit.kernels.add(kernel)
+        await unit.sessions.add(Session(SessionId("s"), alice.id, kernel.id, "a b/x.ipynb", "x", "notebook", NOW))
+    page = (await browser.get("/hub/home")).text
+    assert '<a href="/user/alice/lab/tree/a%20b/x.ipynb">a b/x.ipynb</a>' in page
+    assert page.count("Py &lt;3&gt;") == 2 and "no notebook" in page
+    assert "My containers" in page and "Stop the container Statistics &amp; more" in page
+    assert "Kernels of gpu cannot be started: The image gpu is not on this machine." in page
+
+
+@pytest.mark.parametrize("path", ["../../hub/logout", "/etc/passwd", "a//b.ipynb", "."])
+def test_a_notebook_whose_path_leads_elsewhere_is_no_link(path: str) -> None:
+    user = User(UserId("u"), 1, "alice", Role.USER, NOW)
+    use = use_of(Session(SessionId("s"), user.id, KernelId("k"), path, "n", "notebook", NOW), user)
+    assert (use.name, use.url) == (path, "")
+    console = use_of(Session(SessionId("s"), user.id, KernelId("k"), "x-uuid", "Console 1", "console", NOW), user)
+    assert (console.name, console.url) == ("Console 1", "")
+
+
+async def test_one_of_several_containers_can_be_stopped_and_only_ones_own(make_site: SiteMaker) -> None:
+    site = await make_site(profiles={"datascience": Profile(), "statistics": Profile()})
+    browser = await site.signed_in("alice")
+    alice = await site.auth.users.get("alice")
+    base, other = site.workspaces.run(alice), site.workspaces.run(alice, "statistics")
+    bobs = site.workspaces.run(await site.add("bob"))
+    answer = await browser.submit("/hub/home/stop", {"workspace": other.id})
+    assert answer.location == "/hub/home?done=stopped-one"
+    assert (await browser.submit("/hub/home/stop", {"workspace": bobs.id})).status == 404
+    assert [stopped for stopped, _ in site.workspaces.stopped] == [other.id]
+    await browser.submit("/hub/home/stop")
+    assert [stopped for stopped, _ in site.workspaces.stopped] == [other.id, base.id]
 
 
 async def test_an_engine_that_is_away_is_a_page_that_says_so(site: Site) -> None:

@@ -28,7 +28,8 @@ def services(*scopes: str) -> Services:
         raise NotFound("asked for")
 
     guard, kernels = SimpleNamespace(identify=identify), SimpleNamespace(workspace_of=workspace_of)
-    return cast(Services, SimpleNamespace(guard=guard, kernels=kernels))
+    settings = SimpleNamespace(allowed_origins=[])
+    return cast(Services, SimpleNamespace(settings=settings, guard=guard, kernels=kernels))
 
 
 @pytest.mark.parametrize(("scopes", "status"), [((), 404), (("jupyter",), 404), (("read",), 403)])

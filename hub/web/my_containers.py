@@ -1,0 +1,120 @@
+"""What a user's home page shows of their containers: each with its kernels, and of each kernel what it is for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from hub.domain.ids import KernelId
+from hub.domain.kernels import Session
+from hub.domain.users import User
+from hub.domain.workspace import Workspace, WorkspaceState
+from hub.errors import HubError
+from hub.http.services import Services
+from hub.web.page import lab_path
+from hub.workspaces.image_kernelspecs import KernelspecList
+from hub.workspaces.kernels import KernelModel
+from hub.workspaces.profiles import labels_of, profiles_of
+
+MAX_NAME_CHARS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A notebook, console or script that a kernel serves; `url` is empty where there is nothing to open.
+
+    `state_url` leads to what a notebook's kernel hides.
+    """
+
+    name: str
+    url: str
+    state_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownKernel:
+    """A kernel, the name of its kernelspec as the launcher shows it, and what it is used for."""
+
+    model: KernelModel
+    spec: str
+    uses: list[Use]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownContainer:
+    """A container with its kernels; `workspace` None: the user never had one. `label` names its profile."""
+
+    workspace: Workspace | None
+    label: str
+    kernels: list[ShownKernel]
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether there is nothing to stop."""
+        return self.workspace is None or self.workspace.state is WorkspaceState.STOPPED
+
+
+async def my_containers(services: Services, user: User) -> dict[str, Any]:
+    """The values of the template: containers that are not stopped, and the default one if all are.
+
+    Where kernels cannot be known, `problem` is a sentence that says so.
+    """
+    profiles = profiles_of(services.settings, user)
+    labels = labels_of(profiles)
+    workspaces = await services.workspaces.list_for(user)
+    problem = ""
+    kernels: list[ShownKernel] = []
+    try:
+        kernels = await _kernels(services, user)
+    except HubError as error:
+        problem = error.message
+    shown = [workspace for workspace in workspaces if workspace.state is not WorkspaceState.STOPPED]
+    containers = [
+        ShownContainer(
+            workspace,
+            labels.get(workspace.profile, workspace.profile),
+            [kernel for kernel in kernels if kernel.model.kernel.workspace_id == workspace.id],
+        )
+        for workspace in shown
+    ]
+    if not containers:
+        default = next(iter(profiles))
+        of_default = [workspace for workspace in workspaces if workspace.profile == default]
+        containers = [ShownContainer(next(iter(of_default), None), labels[default], [])]
+    return {
+        "containers": containers,
+        "several": len(profiles) > 1 or len(containers) > 1,
+        "problem": problem,
+        "missing": await services.kernelspecs.problems(user),
+    }
+
+
+async def _kernels(services: Services, user: User) -> list[ShownKernel]:
+    models = await services.kernels.list(user)
+    names = spec_names(await services.kernelspecs.known(user))
+    async with services.store.reading() as unit:
+        sessions = await unit.sessions.list_for(user.id)
+    uses: dict[KernelId, list[Use]] = defaultdict(list)
+    for session in sessions:
+        uses[session.kernel_id].append(use_of(session, user))
+    return [
+        ShownKernel(model, names.get(model.kernel.spec_name, model.kernel.spec_name), uses[model.kernel.id])
+        for model in models
+    ]
+
+
+def spec_names(listed: KernelspecList) -> dict[str, str]:
+    """The display name of each kernelspec, cut short: images and users choose it freely."""
+    return {spec.name: str(spec.spec.get("display_name") or spec.name)[:MAX_NAME_CHARS] for spec in listed.specs}
+
+
+def use_of(session: Session, user: User) -> Use:
+    """What a session is, in words, and where to open it."""
+    if session.type != "notebook":
+        return Use((session.name or session.path)[:MAX_NAME_CHARS], "")
+    parts = session.path.split("/")
+    url = "" if {"", ".", ".."} & set(parts) else f"{lab_path(user)}/tree/{quote(session.path)}"
+    state_url = f"{lab_path(user).removesuffix('lab')}state?path={quote(session.path, safe='')}" if url else ""
+    return Use(session.path[-MAX_NAME_CHARS:] or session.name, url, state_url)
