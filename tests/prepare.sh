@@ -9,6 +9,7 @@ want() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || packages+=(
 want dockerd docker.io iptables
 want chromium chromium
 want mmdebstrap mmdebstrap
+want node nodejs npm
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 
 if [ "${#packages[@]}" -gt 0 ]; then
@@ -31,6 +32,34 @@ if ! docker info >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && [ -x /usr/sbin/dockerd
         sleep 0.2
     done
     docker info >/dev/null 2>&1 || { echo "prepare: the engine did not start; see .cache/dockerd.log" >&2; tail -n 20 .cache/dockerd.log >&2; }
+fi
+
+# The clients from npm that tests/clients/node drives, and the source package whose tests tests/clients/jupyter_server runs.
+if command -v npm >/dev/null && ! cmp -s tests/clients/node/package-lock.json .cache/node/package-lock.json; then
+    echo "prepare: installing the clients from npm"
+    mkdir -p .cache/node
+    cp tests/clients/node/package.json .cache/node/
+    cp tests/clients/node/package-lock.json .cache/node/package-lock.new
+    rm -rf .cache/node/node_modules && mv .cache/node/package-lock.new .cache/node/package-lock.json
+    (cd .cache/node && npm ci --silent --no-audit --no-fund) || {
+        rm -f .cache/node/package-lock.json
+        echo "prepare: missing: the clients from npm (the registry did not answer)" >&2
+    }
+fi
+upstream=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' tests/clients/jupyter_server/expected.py)
+if [ ! -f ".cache/jupyter_server/jupyter_server-$upstream.tar.gz" ]; then
+    echo "prepare: fetching the tests of jupyter_server $upstream"
+    .venv/bin/python -m pip download --quiet --no-deps --no-binary jupyter_server --dest .cache/jupyter_server \
+        "jupyter_server==$upstream" ||
+        echo "prepare: missing: the source of jupyter_server (the package index did not answer)" >&2
+fi
+
+# A language and extensions of JupyterLab as an administrator may install them, in a folder of their own.
+if [ ! -d .cache/front-ends/jupyterlab_language_pack_de_DE ]; then
+    echo "prepare: fetching a language pack and extensions for the front ends' tests"
+    .venv/bin/python -m pip install --quiet --no-deps --target .cache/front-ends jupyterlab-language-pack-de-DE \
+        jupyterlab_execute_time jupyterlab_night jupyterlab_code_formatter ||
+        echo "prepare: missing: the language pack (the package index did not answer)" >&2
 fi
 
 if docker info >/dev/null 2>&1; then

@@ -195,7 +195,7 @@ def test_files_are_renamed_and_deleted(ada: Person) -> None:
     expect(renamed).to_be_visible()
     renamed.click()
     ada.page.keyboard.press("Delete")
-    ada.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    ada.page.get_by_role("dialog").get_by_role("button", name="Move to Trash").click()
     expect(renamed).to_have_count(0)
 
 

@@ -36,6 +36,9 @@ def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple
 
 
 COMMANDS = dict(leaves(main))
+REMOTE = {"attach", "run"}
+"""They speak to a hub from anywhere, by its address and a token; they have no data folder."""
+LOCAL = [name for name in COMMANDS if name not in REMOTE]
 
 
 def run(data_dir: Path | None, *arguments: str, input: str | None = None, **environment: str) -> Result:
@@ -71,7 +74,7 @@ def hub() -> Iterator[RunningHub]:
 
 def test_all_promised_commands_exist() -> None:
     promised = "serve hub proxy doctor|db upgrade|db current|user add|user list|user passwd|user disable|user enable"
-    promised += "|user delete|token create|token list|token revoke|image build"
+    promised += "|user delete|token create|token list|token revoke|image build|kernelspec list"
     names = {
         name
         for part in promised.split("|")
@@ -80,7 +83,7 @@ def test_all_promised_commands_exist() -> None:
     assert names <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", LOCAL)
 def test_every_command_takes_a_data_folder_and_a_configuration_file_and_explains_itself(name: str) -> None:
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     assert {"--data-dir", "--config"} <= options
@@ -95,7 +98,7 @@ def test_what_listens_takes_its_address_as_flags(name: str, flags: set[str]) -> 
     assert flags <= {option for parameter in COMMANDS[name].params for option in parameter.opts}
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("serve", "hub", "proxy", "image build")])
+@pytest.mark.parametrize("name", [name for name in LOCAL if name not in ("serve", "hub", "proxy", "image build")])
 def test_a_command_works_in_the_data_folder_that_it_is_given_and_nowhere_else(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,10 +110,17 @@ def test_a_command_works_in_the_data_folder_that_it_is_given_and_nowhere_else(
     done = run(given, *name.split(), *("x" for _ in arguments), *flags, input=PASSWORD, KERNELHUB_SPAWNER="process")
     assert "Traceback" not in done.output and not isinstance(done.exception, TypeError)
     assert not list(elsewhere.iterdir())
-    assert (given / "kernelhub.db").exists() == (name not in ("doctor", "db current")), done.output
+    assert (given / "kernelhub.db").exists() == (name not in ("doctor", "db current", "kernelspec list")), done.output
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", sorted(REMOTE))
+def test_a_remote_command_takes_an_address_and_a_token_and_explains_itself(name: str) -> None:
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    assert {"--token", "--token-file"} <= options and ({"--url", "url"} & options)
+    assert run(None, name, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("name", LOCAL)
 def test_a_wrong_configuration_is_a_sentence_and_not_a_traceback(name: str, tmp_path: Path) -> None:
     arguments = [parameter for parameter in COMMANDS[name].params if isinstance(parameter, click.Argument)]
     values = ["minimal" if name == "image build" else "x" for _ in arguments]

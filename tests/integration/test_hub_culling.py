@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from hub.domain.audit import AuditEvent
 from tests.harness.accounts import Account, add_account, audit
 from tests.harness.client import HubClient, Message, text_of
+from tests.harness.course import published
 from tests.harness.plain_http import ask
 from tests.harness.running import RunningHub, running_hub
 
@@ -147,3 +149,34 @@ async def test_what_was_stopped_starts_again_when_it_is_needed(client: HubClient
     session = await client.start_session("again.ipynb")
     async with client.kernel(session["kernel"]["id"]) as kernel:
         assert text_of(await kernel.execute("print('here again')")) == "here again\n"
+
+
+async def test_a_program_that_runs_keeps_the_workspace_until_it_ends(
+    hub: RunningHub, client: HubClient, ada: Account, tmp_path: Path
+) -> None:
+    for kernel in (await client.request("GET", "api/kernels"))[1]:
+        await client.request("DELETE", f"api/kernels/{kernel['id']}")
+    target = f"/hub/api/users/{ada.name}/culling"
+
+    async def reasons() -> list[str]:
+        answer = await asyncio.to_thread(ask, hub.address, target, token=ada.token)
+        return [decision["reason"] for decision in answer.json()["decisions"]]
+
+    async def decided() -> bool:
+        return "a program is running: git-pull" in await reasons()
+
+    async def ended() -> bool:
+        return (ada.home / "course/lesson.txt").exists() and not await decided()
+
+    with published(tmp_path) as course:
+        course.gate.clear()
+        async with client.http.post(
+            f"{client.base}/git-pull", data={"repo": course.url}, allow_redirects=False
+        ) as begun:
+            assert begun.status == 303, await begun.text()
+        await eventually(decided)
+        before = len(await audit(hub, "workspace.stopped"))
+        await asyncio.sleep(WORKSPACE_EMPTY * 3)  # far longer than an empty container would have
+        assert await decided() and len(await audit(hub, "workspace.stopped")) == before
+        course.gate.set()
+        await eventually(ended)

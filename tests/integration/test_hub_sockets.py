@@ -111,6 +111,13 @@ async def test_a_program_with_a_token_needs_no_origin(hub: RunningHub, ada: Acco
     assert await status_of(hub, socket_path, {"Authorization": f"token {ada.token}"}) == 101
 
 
+async def test_a_page_of_another_site_opens_none_even_with_a_token(
+    hub: RunningHub, ada: Account, socket_path: str
+) -> None:
+    headers = {"Authorization": f"token {ada.token}", "Origin": "https://evil.example"}
+    assert await status_of(hub, socket_path, headers) == 403
+
+
 async def test_nobody_opens_a_socket_without_credentials(hub: RunningHub, socket_path: str) -> None:
     assert await status_of(hub, socket_path, {"Origin": hub.address}) == 403
 
