@@ -20,6 +20,9 @@ from hub.contents.workers import Workers
 from hub.errors import BadRequest, TooLarge
 
 PIECE_BYTES = 256 * 1024
+MOST_STEPS = 256
+"""After so many reads a piece is sent, however little they were compressed to: gigabytes of zeros make some bytes, and
+a client that has gone is noticed only when something is sent."""
 
 
 class Packing:
@@ -35,16 +38,19 @@ class Packing:
         if (most := archive_format.most_entries) is not None and walk.count(self._top, most) > most:
             raise TooLarge(f"The folder has more than {most} files, too many for this format; ask for tar.gz.")
         self._pieces: Iterator[bytes] = archive_format.pack(walk.entries(self._top))
+        self.is_done = False
         self._stack = stack.pop_all()
 
     def next_piece(self) -> bytes:
-        """The next 256 KiB or a little more; empty at the end."""
+        """The next 256 KiB or a little more; less, even nothing, where much is compressed to little (see `is_done`)."""
         piece = bytearray()
         with self._lock, self._owner.acting():
-            for data in self._pieces:
+            for step, data in enumerate(self._pieces, 1):
                 piece += data
-                if len(piece) >= PIECE_BYTES:
+                if len(piece) >= PIECE_BYTES or step >= MOST_STEPS:
                     break
+            else:
+                self.is_done = True
         return bytes(piece)
 
     def close(self) -> None:
@@ -86,8 +92,8 @@ class Archive:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The bytes, each piece made when it is asked for."""
-        while piece := await self._workers.run(self._lane, self._packing.next_piece):
-            yield piece
+        while not self._packing.is_done:
+            yield await self._workers.run(self._lane, self._packing.next_piece)
 
     async def __aenter__(self) -> Archive:
         return self

@@ -21,6 +21,10 @@ from hub.errors import HubError
 NOTE = "NOT IN THIS ARCHIVE.txt"
 _READ_BYTES = 256 * 1024
 _MOST_NOTED = 1_000
+_FREE_BYTES = 10 * 1024**3
+_MOST_TIMES = 100
+"""Files that claim more than `_FREE_BYTES` together, and so many times what their disk holds, are mostly holes: a home
+with a quota can have exabytes of them, and to compress those is work without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Walk:
     follow_links: bool
     show_hidden: bool
     missing: list[str] = field(default_factory=list)
+    _claimed: int = 0
+    _stored: int = 0
 
     def entries(self, top: Folder) -> Iterator[Entry]:
         """Everything beneath, folders before what is in them, and at last the note if there is need for one."""
@@ -91,10 +97,20 @@ class Walk:
     def _file(self, fd: int, name: str) -> Iterator[Entry]:
         try:
             found = os.fstat(fd)
+            if not self._is_worth(found):
+                self._miss(f"{name} (mostly empty space)")
+                return
             pieces = self._pieces(fd, name, found.st_size)
             yield Entry(name, stat.S_IMODE(found.st_mode), found.st_mtime, found.st_size, False, pieces)
         finally:
             os.close(fd)
+
+    def _is_worth(self, found: os.stat_result) -> bool:
+        claimed, stored = self._claimed + found.st_size, self._stored + found.st_blocks * 512
+        if claimed > _FREE_BYTES + _MOST_TIMES * stored:
+            return False
+        self._claimed, self._stored = claimed, stored
+        return True
 
     def _pieces(self, fd: int, name: str, size: int) -> Iterator[bytes]:
         offset = 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import msgspec
 
-from hub.contents import notebook_process, notebooks
+from hub.contents import notebooks
 from hub.contents.choosing import ChoiceFile
+from hub.contents.large import Data, Scratch, ScratchFile, digest_of
 from hub.contents.models import Model
+from hub.contents.notebook_process import NotebookProcess, Unpacked
+from hub.contents.notebooks import Shown, Written
 from hub.contents.pair_records import PairRecords
 from hub.contents.trust import TrustStore
 
@@ -20,39 +22,52 @@ class Desk:
     `choices` and `pairs` are what the hub keeps of the user's choices and paired notebooks.
     """
 
-    def __init__(self, trust: TrustStore, choices: ChoiceFile, pairs: PairRecords) -> None:
+    def __init__(self, trust: TrustStore, choices: ChoiceFile, pairs: PairRecords, process: NotebookProcess) -> None:
         self._trust = trust
         self.choices = choices
         self.pairs = pairs
+        self._process = process
 
-    def fill(self, model: Model, data: bytes, digest: str) -> notebooks.Shown:
+    @property
+    def scratch(self) -> Scratch:
+        """Where the hub keeps what is too large for its memory."""
+        return self._process.scratch
+
+    def fill(self, model: Model, data: Data, digest: str) -> Shown[bytes | ScratchFile]:
         """Put the notebook file `data`, whose SHA-256 is `digest`, into the model. Raises BadRequest."""
-        shown = notebook_process.show(data, model.path, self._trust.has(digest))
-        model.content, model.format = msgspec.Raw(shown.content), "json"
+        shown = self._process.show(data, model.path, self._trust.has(digest))
+        content = shown.content
+        model.content, model.format = msgspec.Raw(content) if isinstance(content, bytes) else content, "json"
         if shown.message is not None:
             model.message = shown.message
         return shown
 
-    def accept(self, content: bytes, path: str, strip: Sequence[str] | None = None) -> notebooks.Written:
-        """The notebook that a client sent, as bytes for the disk, and trusted if all its cells are.
+    def accept(self, content: Data, path: str, strip: Sequence[str] | None = None) -> Written[Data]:
+        """The notebook that a client sent, as bytes for the disk. `strip` as in `notebooks.write`.
 
-        That comes before the file is there: a tab that reads it at once must find it trusted. `strip` as in
-        `notebooks.write`. Raises NotebookInvalid.
+        Raises NotebookInvalid.
         """
-        written = notebook_process.write(content, path, strip)
+        return self._process.write(content, path, strip)
+
+    def unpack(self, body: ScratchFile, path: str, strip: Sequence[str] | None, before_fd: int | None) -> Unpacked:
+        """The content of a large save request; see `NotebookProcess.unpack`."""
+        return self._process.unpack(body, path, strip, before_fd)
+
+    def note(self, written: Written[Data]) -> None:
+        """Trust what is about to be written, if all its cells are trusted.
+
+        That comes before the file is there: a tab that reads it at once must find it trusted.
+        """
         if written.trusted:
-            self._trust.add(hashlib.sha256(written.data).hexdigest())
-        return written
+            self._trust.add(digest_of(written.data))
 
     def new(self) -> bytes:
         """An empty notebook, as bytes for the disk."""
-        return self.accept(notebooks.EMPTY, "").data
+        written = notebooks.write(notebooks.EMPTY, "")
+        self.note(written)
+        return written.data
 
-    def trust_bytes(self, data: bytes) -> None:
-        """Trust a notebook file that is known to be one."""
-        self._trust.add(hashlib.sha256(data).hexdigest())
-
-    def trust(self, data: bytes, path: str) -> None:
+    def trust(self, data: Data, path: str) -> None:
         """Trust these bytes from now on. Raises BadRequest when they are not a notebook."""
-        notebook_process.show(data, path, trusted=True)
-        self._trust.add(hashlib.sha256(data).hexdigest())
+        self._process.show(data, path, trusted=True)
+        self._trust.add(digest_of(data))

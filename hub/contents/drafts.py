@@ -118,7 +118,7 @@ def writable_mode(place: Place) -> int | None:
     return stat.S_IMODE(found.st_mode)
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | bytearray) -> None:
     """Write all of `data`, however many calls it takes."""
     view = memoryview(data)
     while view:

@@ -7,11 +7,14 @@ copies bytes. ``msgspec.json.encode(model)`` gives exactly the reply's body.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
+from hub.contents.large import ScratchFile
+
 ContentType = Literal["notebook", "file", "directory"]
+TYPES: frozenset[str] = frozenset(get_args(ContentType))
 ContentFormat = Literal["json", "text", "base64"]
 
 
@@ -19,9 +22,9 @@ class Model(msgspec.Struct, kw_only=True):
     """A file, notebook or folder as the Contents API shows it.
 
     `content` is None unless it was asked for; then a list of models (folder), text or base64 (file), or the
-    notebook's JSON. `hash` is the SHA-256 of the file's bytes in hexadecimal, None unless it was asked for
-    (and for folders, and for files over the size limit). `size` is in bytes, None for folders. `message`
-    is there only for a notebook that does not follow its format, and says why.
+    notebook's JSON. Within this package large content is a file with its JSON. `hash` is the SHA-256 of the file's
+    bytes in hexadecimal, None unless it was asked for (and for folders, and for files over the size limit). `size`
+    is in bytes, None for folders. `message` is there only for a notebook that does not follow its format, and says why.
     """
 
     name: str
@@ -33,7 +36,7 @@ class Model(msgspec.Struct, kw_only=True):
     mimetype: str | None = None
     size: int | None = None
     format: ContentFormat | None = None
-    content: list[Model] | str | msgspec.Raw | None = None
+    content: list[Model] | str | msgspec.Raw | ScratchFile | None = None
     hash: str | None = None
     hash_algorithm: str | None = None
     message: str | msgspec.UnsetType = msgspec.UNSET

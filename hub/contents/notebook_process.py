@@ -1,127 +1,155 @@
 """Big notebooks in a process of their own: parsing 100 MB holds Python's lock for most of a second at a time.
 
-Measured on two slow cores: a 34 MB notebook takes 1.6 s to be saved and holds the lock for 160 ms; 173 MB take 8 s
-and hold it for 0.9 s. In a process of its own other users notice nothing, the memory is given back, and a
-document made to exhaust it ends that process alone. It costs 0.3 s, so small ones stay in their thread.
-
-Bytes go there and back in temporary files that have no name, so the hub holds what it had, and the result, once.
+In a process of its own other users notice nothing, the memory is given back, and a document made to exhaust it ends
+that process alone. It costs 0.3 s, so small ones stay in their thread. Bytes go there and back in files that have no
+name, so the hub never holds them (see `large`).
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import msgspec
 
 from hub.contents import notebooks
-from hub.errors import BadRequest, HubError, NotebookInvalid, TooLarge, Unavailable
+from hub.contents.large import LARGE_BYTES, Data, Large, Scratch, ScratchFile
+from hub.contents.models import SaveRequest
+from hub.contents.notebook_program import SECONDS, Job, Outcome, Refusal, Show, Unpack, Write
+from hub.contents.notebooks import Shown, Written
+from hub.errors import BadRequest, Conflict, HubError, NoSpace, NotebookInvalid, TooLarge, TooManyRequests, Unavailable
 
-APART_BYTES = 4 * 1024**2
 PROCESSES = 2
-SECONDS = 120
-MEMORY_BYTES = 8 * 1024**3
-REFUSED = 3
+WAIT_SECONDS = 60
+MOST_WAITING = 16
+"""Threads that may be in here at once: they are those of all file work (`workers`), and others need them."""
 
 log = logging.getLogger(__name__)
 
+_inside = threading.BoundedSemaphore(MOST_WAITING)
 _slots = threading.BoundedSemaphore(PROCESSES)
-_ERRORS: dict[str, type[HubError]] = {kind.code: kind for kind in (BadRequest, NotebookInvalid)}
+_lanes: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""One process at a time for each user, so that nobody's large notebooks keep all slots."""
+_ERRORS: dict[str, type[HubError]] = {
+    kind.code: kind for kind in (BadRequest, NotebookInvalid, Conflict, NoSpace, TooLarge)
+}
 
 
-class _Job(msgspec.Struct):
-    """To the process, as a line of JSON; the notebook follows.
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A save request whose body is large: `request` has no content, it is apart and ready for the disk.
 
-    `trusted` None: write it for the disk, stripped or not; else: show it, trusted or not.
+    At most one of `notebook` and `file` is there; none when the request has no content that is wanted.
     """
 
-    path: str
-    trusted: bool | None
-    strip: Sequence[str] | None = None
+    request: SaveRequest
+    notebook: Written[Data] | None = None
+    file: Large | None = None
+
+    @property
+    def data(self) -> Data | None:
+        """The content, whatever it is."""
+        return self.file if self.notebook is None else self.notebook.data
 
 
-class _Refusal(msgspec.Struct):
-    """From the process, as a line of JSON, with exit status `REFUSED`: what is wrong with the notebook."""
+class NotebookProcess:
+    """Work with one user's notebooks, where their size demands it in a process of its own. Blocking; for threads.
 
-    code: str
-    message: str
-
-
-def show(data: bytes, path: str, trusted: bool) -> notebooks.Shown:
-    """As `notebooks.show`, where the size demands it in a process of its own. Blocking; for worker threads."""
-    if len(data) < APART_BYTES:
-        return notebooks.show(data, path, trusted)
-    head, content = _apart(_Job(path, trusted), data)
-    return replace(msgspec.json.decode(head, type=notebooks.Shown), content=content)
-
-
-def write(content: bytes, path: str, strip: Sequence[str] | None = None) -> notebooks.Written:
-    """As `notebooks.write`, where the size demands it in a process of its own. Blocking; for worker threads."""
-    if len(content) < APART_BYTES:
-        return notebooks.write(content, path, strip)
-    head, data = _apart(_Job(path, None, strip), content)
-    return replace(msgspec.json.decode(head, type=notebooks.Written), data=data)
-
-
-def _apart(job: _Job, notebook: bytes) -> tuple[bytes, bytes]:
-    """Do the job in a new process; gives what it says of the result, as JSON, and the result's bytes.
-
-    Raises what it finds wrong with the notebook, TooLarge when it dies of it, Unavailable when it is too slow.
+    `user` is any name for the user: who has one process under way waits for it with the next.
     """
-    command = [sys.executable, "-P", "-m", "hub.contents.notebook_process"]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C.UTF-8"}
-    with _slots, TemporaryFile() as given, TemporaryFile() as result:
-        given.write(msgspec.json.encode(job) + b"\n")
-        given.write(notebook)
-        given.seek(0)
-        try:
-            done = subprocess.run(
-                command, stdin=given, stdout=result, stderr=subprocess.PIPE, timeout=SECONDS, env=environment, cwd="/"
-            )
-        except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"{job.path} took too long to be read as a notebook; try again.") from error
-        if done.returncode not in (0, REFUSED):
+
+    def __init__(self, scratch: Scratch, user: str) -> None:
+        self.scratch = scratch
+        self._user = user
+
+    def show(self, data: Data, path: str, trusted: bool) -> Shown[bytes | ScratchFile]:
+        """As `notebooks.show`."""
+        if isinstance(data, bytes) and len(data) < LARGE_BYTES:
+            return notebooks.show(data, path, trusted)
+        said, result = self._apart(Show(path, trusted), self._file_of(data))
+        return Shown(result, said.message, said.formats, said.language_extension)
+
+    def write(self, content: Data, path: str, strip: Sequence[str] | None = None) -> Written[Data]:
+        """As `notebooks.write`."""
+        if isinstance(content, bytes) and len(content) < LARGE_BYTES:
+            return notebooks.write(content, path, strip)
+        said, result = self._apart(Write(path, strip), self._file_of(content))
+        return _written(said, result)
+
+    def unpack(
+        self, body: ScratchFile, path: str, strip: Sequence[str] | None = None, before_fd: int | None = None
+    ) -> Unpacked:
+        """The save request whose JSON is `body`. `strip` as in `notebooks.write`; `before_fd` is the open notebook
+        that it would replace, None: it is not compared.
+
+        Raises BadRequest for a body that is not as expected, and as `notebooks.write` and `unchanged.keep` do.
+        """
+        said, result = self._apart(Unpack(path, strip), body, before_fd)
+        request = said.request or SaveRequest()
+        if said.kind == "notebook":
+            return Unpacked(request, notebook=_written(said, result))
+        return Unpacked(request, file=None if said.kind is None else Large(result, said.digest or ""))
+
+    def _file_of(self, data: Data) -> ScratchFile:
+        return data.file if isinstance(data, Large) else self.scratch.fill([data])
+
+    def _apart(self, job: Job, given: ScratchFile, before_fd: int | None = None) -> tuple[Outcome, ScratchFile]:
+        """Do the job in a new process; gives what it says, and the result.
+
+        Raises what it finds wrong, TooLarge when it dies of it, Unavailable when it is too slow.
+        """
+        result = self.scratch.open()
+        with ExitStack() as stack:
+            stack.enter_context(result)
+            said = self._run(job, [given.fd, result.fd, -1 if before_fd is None else before_fd])
+            stack.pop_all()
+        return said, result
+
+    def _run(self, job: Job, descriptors: list[int]) -> Outcome:
+        command = [sys.executable, "-P", "-m", "hub.contents.notebook_program", *map(str, descriptors)]
+        environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C.UTF-8"}
+        with _turn(_inside, 0), _turn(_lanes[self._user], WAIT_SECONDS), _turn(_slots, WAIT_SECONDS):
+            try:
+                done = subprocess.run(
+                    command,
+                    input=msgspec.json.encode(job),
+                    capture_output=True,
+                    pass_fds=[fd for fd in descriptors if fd >= 0],
+                    timeout=SECONDS,
+                    env=environment,
+                    cwd="/",
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise Unavailable(f"{job.path} took too long to be read as a notebook; try again.") from error
+        if done.returncode != 0:
             log.warning("a notebook's process ended with %s: %s", done.returncode, done.stderr[-2000:])
             raise TooLarge(f"{job.path} is too large or too deeply nested to be read as a notebook.")
-        result.seek(0)
-        head = result.readline()
-        if done.returncode == REFUSED:
-            refusal = msgspec.json.decode(head, type=_Refusal)
-            raise _ERRORS[refusal.code](refusal.message)
-        size = os.fstat(result.fileno()).st_size - len(head)
-        return head, os.pread(result.fileno(), size, len(head))  # `read` would hold it twice for a moment
+        said: Outcome | Refusal = msgspec.json.decode(done.stdout, type=Outcome | Refusal)
+        if isinstance(said, Refusal):
+            raise _ERRORS[said.code](said.message)
+        return said
 
 
-def main() -> None:
-    """The process: one job from the standard input, its outcome to the standard output."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Job)
-    given = sys.stdin.buffer.read()
-    outcome: notebooks.Shown | notebooks.Written | _Refusal
+def _written(said: Outcome, result: ScratchFile) -> Written[Data]:
+    if result.size_bytes >= LARGE_BYTES:
+        return Written(Large(result, said.digest or ""), said.trusted, said.formats, said.language_extension)
+    with result:
+        return Written(result.read(), said.trusted, said.formats, said.language_extension)
+
+
+@contextmanager
+def _turn(lock: threading.Lock | threading.Semaphore, seconds: float) -> Iterator[None]:
+    if not lock.acquire(timeout=seconds):
+        raise TooManyRequests("Too many large notebooks are being opened and saved.", 5)
     try:
-        if job.trusted is None:
-            written = notebooks.write(given, job.path, job.strip)
-            outcome, data = replace(written, data=b""), written.data
-        else:
-            shown = notebooks.show(given, job.path, job.trusted)
-            outcome, data = replace(shown, content=b""), shown.content
-    except BadRequest as error:
-        outcome, data = _Refusal(error.code, error.message), b""
-    sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
-    sys.exit(REFUSED if isinstance(outcome, _Refusal) else 0)
-
-
-if __name__ == "__main__":
-    main()
+        yield
+    finally:
+        lock.release()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import nbformat
@@ -19,6 +19,8 @@ from nbformat import reader
 from hub.errors import BadRequest, NotebookInvalid
 from hub.notebook_files import pairs, stripping
 
+Bytes = TypeVar("Bytes", covariant=True)
+"""Bytes in memory, or (see `notebook_process`) in a file."""
 EMPTY = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 # nbformat has few annotations.
 _read: Callable[[str], Any] = reader.reads
@@ -32,32 +34,32 @@ _EMPTY_RESULT = frozenset({"output_type", "execution_count", "prompt_number", "m
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class Written(Generic[Bytes]):
     """A notebook ready for the disk. `trusted` says whether all of its outputs may be shown again.
 
     `formats` is its pairing by jupytext, None when it asks for none; `language_extension` is what ``auto`` means in it.
     """
 
-    data: bytes
+    data: Bytes
     trusted: bool
     formats: str | None = None
     language_extension: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Generic[Bytes]):
     """A notebook ready for the wire. `message` says in what it does not follow its format, None when it does.
 
     `formats` and `language_extension` as in `Written`.
     """
 
-    content: bytes
+    content: Bytes
     message: str | None
     formats: str | None = None
     language_extension: str | None = None
 
 
-def show(data: bytes, path: str, trusted: bool) -> Shown:
+def show(data: bytes, path: str, trusted: bool) -> Shown[bytes]:
     """The notebook file `data`, of any version, as version 4 for the wire.
 
     Raises BadRequest when it cannot be read as a notebook at all. One that can, but breaks its format's rules,
@@ -77,7 +79,7 @@ def show(data: bytes, path: str, trusted: bool) -> Shown:
     return Shown(_to_wire(notebook), message, *_pairing(notebook))
 
 
-def write(content: bytes, path: str, strip: Sequence[str] | None = None) -> Written:
+def write(content: bytes, path: str, strip: Sequence[str] | None = None) -> Written[bytes]:
     """The notebook that a client sends, as bytes for the disk.
 
     `strip` None keeps the outputs; else they are left out, and these metadata keys too (see `stripping`). Raises

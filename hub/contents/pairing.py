@@ -16,11 +16,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from hub.contents import checkpoints, choosing, moving, notebook_process, unchanged
+from hub.contents import checkpoints, choosing, moving, unchanged
 from hub.contents.beneath import Owner
 from hub.contents.desk import Desk
+from hub.contents.large import LARGE_BYTES, Data, in_memory, size_of
+from hub.contents.large import digest_of as digest_of_data
 from hub.contents.listing import model_of
 from hub.contents.models import Limits, Model, Saved
+from hub.contents.notebooks import Written
 from hub.contents.pair_files import Side, digest_of, latest, names_of, read_sides, refuse_lost_changes, write_together
 from hub.contents.pair_records import PairRecord
 from hub.contents.paths import ApiPath, parse_path
@@ -42,21 +45,22 @@ class _Asks(NamedTuple):
     language_extension: str | None
 
 
-def fill(owner: Owner, path: ApiPath, model: Model, data: bytes, digest: str, desk: Desk, limits: Limits) -> None:
+def fill(owner: Owner, path: ApiPath, model: Model, data: Data, digest: str, desk: Desk, limits: Limits) -> None:
     """Put the notebook at `path`, whose bytes are `data`, into the model: from both files where it is paired.
 
     Raises BadRequest for a text that cannot be a notebook, Conflict when both files were changed.
     """
     if pairs.is_text(path.name):
         choices = choosing.for_notebook(owner, path, desk.choices.get())
-        read = _do(owner, path, ReadText(data, _end(path), None, choices.jupytext))
+        text = in_memory(data, apart.MAX_BYTES, path)
+        read = _do(owner, path, ReadText(text, _end(path), None, choices.jupytext))
         asks, as_text = _Asks(read.formats, read.language_extension or _end(path)), read.notebook
     else:
         shown = desk.fill(model, data, digest)
         choices = choosing.for_notebook(owner, path, desk.choices.get())
         asks, as_text = _Asks(shown.formats, shown.language_extension), None
     pair = _pair(path, asks, choices)
-    sides = {} if pair is None else read_sides(owner, pair, limits)
+    sides = {} if pair is None else read_sides(owner, pair, limits, desk.scratch)
     if pair is None or pair.notebook not in sides or len(sides) < 2:
         if as_text is not None:
             desk.fill(model, as_text, digest)
@@ -67,7 +71,7 @@ def fill(owner: Owner, path: ApiPath, model: Model, data: bytes, digest: str, de
     notebook = sides[pair.notebook]
     seen = {name: side.digest for name, side in sides.items()}
     same = seen if known is None else known.digests
-    content = notebook.data
+    content: Data = notebook.data
     if inputs is not None:
         combined = _combined(owner, pair, inputs, sides, known, choices)
         same = {**seen, inputs.path: ""} if combined is not None else seen
@@ -98,26 +102,25 @@ def of_all(owner: Owner, path: ApiPath, model: Model, digest: str | None, desk: 
     return None if digest is None else hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
-def save(owner: Owner, path: ApiPath, content: bytes, desk: Desk) -> Saved:
-    """Write the notebook that a client sent: without outputs where that was chosen, and with its texts.
+def save(owner: Owner, path: ApiPath, written: Written[Data], choices: Choices, desk: Desk) -> Saved:
+    """Write the notebook that a client sent, with its texts.
 
-    Raises NotebookInvalid, and Conflict when a text was changed by somebody else; nothing is written then.
+    Raises Conflict when a text was changed by somebody else; nothing is written then.
     """
-    choices = choosing.for_notebook(owner, path, desk.choices.get())
-    strips = choices.strip == "save"
-    written = desk.accept(content, str(path), (choices.strip_keys or ()) if strips else None)
     if not pairs.is_text(path.name):
-        written = unchanged.keep_bytes(owner, path, written, desk)
+        written = unchanged.keep_bytes(owner, path, written)
+    desk.note(written)
     asks = _Asks(written.formats, written.language_extension or (_end(path) if pairs.is_text(path.name) else None))
     pair = _pair(path, asks, choices)
     if pair is None and pairs.is_text(path.name):
         pair = Pair("", (TextFile(str(path), _end(path), None),))
     if pair is None:
-        files = {str(path): written.data}
+        files: dict[str, Data] = {str(path): written.data}
     else:
         # A text has no outputs, and the child takes only so much.
-        is_big = len(written.data) >= notebook_process.APART_BYTES
-        plain = notebook_process.write(written.data, str(path), ()).data if is_big else written.data
+        is_large = size_of(written.data) >= LARGE_BYTES
+        accepted = desk.accept(written.data, str(path), ()) if is_large else written
+        plain = in_memory(accepted.data, apart.MAX_BYTES, path)
         texts = {text.path: _as_text(owner, text, plain, choices) for text in pair.texts}
         files = {**({pair.notebook: written.data} if pair.notebook else {}), **texts}
     known = desk.pairs.find(str(path))
@@ -130,7 +133,7 @@ def save(owner: Owner, path: ApiPath, content: bytes, desk: Desk) -> Saved:
         model = model_of(home, path, mine.stat, "notebook")
     model.last_modified = latest(wholes)
     if len(files) > 1:
-        digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        digests = {name: digest_of_data(data) for name, data in files.items()}
         desk.pairs.put(_record(digests, digests, asks, choices))
     return Saved(model, mine.created)
 
@@ -168,7 +171,7 @@ def follow(owner: Owner, old: ApiPath, new: ApiPath, desk: Desk, limits: Limits)
     before, after = _pair(old, asks, Choices()), _pair(new, asks, Choices())
     if before is None or after is None or before.notebook != str(old) or {*names_of(before)} != {*record.digests}:
         return
-    now = read_sides(owner, Pair(after.notebook, before.texts), limits)
+    now = read_sides(owner, Pair(after.notebook, before.texts), limits, desk.scratch)
     is_changed = now[after.notebook].digest != record.digests[before.notebook]
     texts = {text.path: now.get(text.path) for text in before.texts}
     if is_changed and any(side and side.digest != record.digests[name] for name, side in texts.items()):
@@ -229,7 +232,9 @@ def _combined(
     Raises Conflict when a change of the notebook's would be lost.
     """
     text, notebook = sides[inputs.path], sides[pair.notebook]
-    job = Combine(text.data, notebook.data, inputs.extension, inputs.format_name, choices.jupytext)
+    one = in_memory(text.data, apart.MAX_BYTES, inputs.path)
+    other = in_memory(notebook.data, apart.MAX_BYTES, pair.notebook)
+    job = Combine(one, other, inputs.extension, inputs.format_name, choices.jupytext)
     read = _do(owner, parse_path(inputs.path), job)
     if read.is_same:
         return None

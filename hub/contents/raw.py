@@ -13,6 +13,7 @@ from types import TracebackType
 import msgspec
 
 from hub.contents.beneath import Owner
+from hub.contents.large import ScratchFile
 from hub.contents.models import Limits
 from hub.contents.paths import ApiPath, refuse_hidden
 from hub.contents.stats import time_of
@@ -34,6 +35,12 @@ def open_raw_file(owner: Owner, path: ApiPath, limits: Limits) -> Opened:
     refuse_hidden(path, limits.allow_hidden)
     with owner.at_home(path) as home:
         fd = home.open_file(path)
+    return Opened(io.FileIO(fd), path, os.fstat(fd))
+
+
+def open_scratch_file(file: ScratchFile, path: ApiPath) -> Opened:
+    """A file of the hub's own, as if it were that at `path`."""
+    fd = os.dup(file.fd)
     return Opened(io.FileIO(fd), path, os.fstat(fd))
 
 

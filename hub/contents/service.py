@@ -20,10 +20,13 @@ from hub.contents.archive_formats import FORMATS
 from hub.contents.beneath import Owner
 from hub.contents.choosing import ChoiceFile
 from hub.contents.desk import Desk
+from hub.contents.large import Scratch, ScratchFile
 from hub.contents.models import Checkpoint, Limits, Model, Saved, SaveRequest
+from hub.contents.notebook_process import NotebookProcess
 from hub.contents.pair_records import PairRecords
 from hub.contents.paths import parse_path
-from hub.contents.raw import RawFile, open_raw_file
+from hub.contents.raw import RawFile, open_raw_file, open_scratch_file
+from hub.contents.spool import Spool
 from hub.contents.syscalls import require_openat2
 from hub.contents.trash_info import TrashRules
 from hub.contents.trash_service import Trash
@@ -83,6 +86,7 @@ class ContentsOfUsers:
         self._trash = trash
         self._impersonate = os.geteuid() == 0 if impersonate is None else impersonate
         self._workers = Workers(impersonate=self._impersonate)
+        self._scratch = Scratch(state_dir / "scratch")
 
     def of(self, user: User) -> Contents:
         """The user's files. The home need not exist yet: the first use makes it."""
@@ -97,6 +101,7 @@ class ContentsOfUsers:
             TrustStore(self._state_dir / "trust" / user.id),
             ChoiceFile(self._state_dir / "choices" / f"{user.id}.json"),
             PairRecords(self._state_dir / "pairs" / f"{user.id}.json"),
+            NotebookProcess(self._scratch, user.id),
         )
         return Contents(owner, self._workers, desk, self._clock, self._limits, self._trash)
 
@@ -148,7 +153,24 @@ class Contents:
         content is asked for and is over the limit.
         """
         asked = documents.Asked(type=type, format=format, content=content, hash=hash, at=self._clock.now())
-        return await self._run(documents.get, parse_path(path), asked, self._desk, self._limits)
+        return await self._run(documents.get_in_memory, parse_path(path), asked, self._desk, self._limits)
+
+    async def stream(
+        self,
+        path: str,
+        type: str | None = None,
+        format: str | None = None,
+        content: bool = True,
+        hash: bool = False,
+    ) -> tuple[Model, RawFile | None]:
+        """As `get`, but large content is not in the model: its JSON is a file, which the caller owns."""
+        asked = documents.Asked(type=type, format=format, content=content, hash=hash, at=self._clock.now())
+        model = await self._run(documents.get, parse_path(path), asked, self._desk, self._limits)
+        if not isinstance(model.content, ScratchFile):
+            return model, None
+        large = self._streamed(model.content, path)
+        model.content = None
+        return model, large
 
     async def save(self, path: str, request: SaveRequest) -> Saved:
         """Write a file, notebook, folder, or one chunk of an upload; all or nothing.
@@ -159,6 +181,15 @@ class Contents:
         """
         now = self._clock.now()
         return await self._run(saving.save, parse_path(path), request, self._desk, self._limits, now)
+
+    def spool(self) -> Spool:
+        """A file for the body of a large request, which `save_large` takes."""
+        return Spool(self._desk.scratch, self._workers, self._lane)
+
+    async def save_large(self, path: str, body: ScratchFile) -> Saved:
+        """As `save`, of a request whose JSON is in a file, which it closes; a process of its own reads it."""
+        now = self._clock.now()
+        return await self._run(saving.save_large, parse_path(path), body, self._desk, self._limits, now)
 
     async def new_untitled(self, folder: str, type: str = "", ext: str = "") -> Model:
         """Make an empty file, notebook or folder under the next free name, such as ``Untitled1.ipynb``."""
@@ -214,10 +245,14 @@ class Contents:
         """How a notebook changed between two of its versions; see `versions.compare`."""
         return await self._run(versions.compare, parse_path(path), old, new, self._limits)
 
-    async def without_outputs(self, path: str) -> bytes:
-        """The notebook file without its outputs, whatever was chosen. Raises BadRequest, TooLarge."""
+    async def without_outputs(self, path: str) -> bytes | RawFile:
+        """The notebook file without its outputs, whatever was chosen; large ones as a file, which the caller owns.
+
+        Raises BadRequest, TooLarge.
+        """
         keys = (await self.choices(path)).strip_keys or ()
-        return await self._run(documents.without_outputs, parse_path(path), keys, self._limits)
+        data = await self._run(documents.without_outputs, parse_path(path), keys, self._desk, self._limits)
+        return data if isinstance(data, bytes) else self._streamed(data.file, path)
 
     async def choices(self, path: str) -> Choices:
         """What was chosen for the notebook at `path`."""
@@ -268,6 +303,10 @@ class Contents:
         name = parsed.name or home_name
         packing = await self._run(open_archive, parsed, name, format_name, follow_links, self._limits)
         return Archive(packing, FORMATS[format_name], name, self._workers, self._lane)
+
+    def _streamed(self, file: ScratchFile, path: str) -> RawFile:
+        with file:
+            return RawFile(open_scratch_file(file, parse_path(path)), self._workers, self._lane)
 
     async def _run(
         self, job: Callable[Concatenate[Owner, Given], Result], *given: Given.args, **named: Given.kwargs

@@ -14,33 +14,39 @@ from dataclasses import replace
 from typing import Any
 
 from hub.contents.beneath import Owner
-from hub.contents.desk import Desk
 from hub.contents.drafts import pieces_of
-from hub.contents.notebook_process import APART_BYTES
+from hub.contents.large import LARGE_BYTES, Data
 from hub.contents.notebooks import Written
 from hub.contents.paths import ApiPath
 from hub.errors import Conflict, HubError
 
 
-def keep_bytes(owner: Owner, path: ApiPath, written: Written, desk: Desk) -> Written:
-    """What is to be written: the bytes that the file at `path` has, if they say the same. Blocking; for threads.
+def keep_bytes(owner: Owner, path: ApiPath, written: Written[Data]) -> Written[Data]:
+    """What is to be written instead where the file at `path` is small; see `keep`. Blocking; for worker threads.
 
-    Big notebooks (4 MiB and more) are not compared: that would take longer than it is worth. Raises Conflict for a
-    file that is no notebook: JupyterLab, which could not open it, would offer to save an empty one in its place.
+    Large notebooks are compared by `notebook_program` when their request is unpacked.
     """
-    before = _read(owner, path) if len(written.data) < APART_BYTES else None
-    if before is None or before == written.data:
+    data = written.data
+    before = _read(owner, path) if isinstance(data, bytes) and len(data) < LARGE_BYTES else None
+    if before is None or not isinstance(data, bytes):
+        return written
+    return keep(before, Written(data, written.trusted, written.formats, written.language_extension), path)
+
+
+def keep(before: bytes, written: Written[bytes], path: object) -> Written[bytes]:
+    """What is to be written: the bytes that the file at `path` has, if they say the same. Pure.
+
+    Raises Conflict for a file that is no notebook: JupyterLab, which could not open it, would offer to save an empty
+    one in its place.
+    """
+    if before == written.data:
         return written
     if before.strip() and not is_json(before):
         raise Conflict(
             f"{path} was not saved: the file on the disk is not a notebook and would be lost. Mend it as text "
             "(in JupyterLab: Open With, Editor), or rename or delete it first."
         )
-    if not say_the_same(before, written.data):
-        return written
-    if written.trusted:
-        desk.trust_bytes(before)
-    return replace(written, data=before)
+    return replace(written, data=before) if say_the_same(before, written.data) else written
 
 
 def is_json(data: bytes) -> bool:
@@ -70,6 +76,6 @@ def _same(one: Any, other: Any) -> bool:
 
 def _read(owner: Owner, path: ApiPath) -> bytes | None:
     with suppress(HubError), owner.at_home(path) as home, io.FileIO(home.open_file(path)) as file:
-        if os.fstat(file.fileno()).st_size < APART_BYTES:
+        if os.fstat(file.fileno()).st_size < LARGE_BYTES:
             return b"".join(pieces_of(file.fileno()))
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from hub.contents.beneath import Folder, Home, Place
@@ -24,7 +25,7 @@ LAST = -1
 BUSY = timedelta(seconds=10)  # two uploads to one path would mix: the protocol names only the path
 
 
-def add_chunk(home: Home, path: ApiPath, chunk: int, data: bytes, now: datetime) -> Saved:
+def add_chunk(home: Home, path: ApiPath, chunk: int, pieces: Iterable[bytes], now: datetime) -> Saved:
     """Take one chunk of the upload to `path`. The model given is of the file, or of what is there so far.
 
     Chunk 1 begins anew, also when an older upload to the same path was broken off. Raises Conflict for a chunk
@@ -40,7 +41,8 @@ def add_chunk(home: Home, path: ApiPath, chunk: int, data: bytes, now: datetime)
         fd = place.folder.open_file(_name(place, number), os.O_WRONLY | os.O_APPEND)
         draft = Draft(place.folder, _name(place, number), fd)
         try:
-            draft.write(data)
+            for piece in pieces:
+                draft.write(piece)
             if chunk == LAST:
                 os.fchmod(draft.fd, NEW_FILE_MODE if mode is None else mode & 0o777)
                 found = draft.publish(place.name, replace=True)

@@ -11,7 +11,7 @@ from hub.contents.beneath import Home, Owner
 from hub.contents.drafts import pieces_of
 from hub.contents.models import Limits
 from hub.contents.paths import ApiPath, refuse_hidden
-from hub.errors import BadRequest, TooLarge
+from hub.errors import BadRequest, NotFound, TooLarge
 from hub.notebook_files import apart, pairs
 from hub.notebook_files.jobs import Compare, Comparison, NotebookRead, ReadText
 
@@ -40,7 +40,11 @@ def compare(owner: Owner, path: ApiPath, old: str, new: str, limits: Limits) -> 
 def _read(home: Home, path: ApiPath, version: str) -> bytes:
     with ExitStack() as stack:
         if version == "checkpoint":
-            kept = stack.enter_context(checkpoints.existing(home, path, checkpoints.ONLY_ID))
+            try:
+                kept = stack.enter_context(checkpoints.existing(home, path, checkpoints.ONLY_ID))
+            except NotFound as error:
+                os.close(home.open_file(path))  # of a notebook that does not exist this says so
+                raise NotFound(f"{path} has no checkpoint yet; saving it by hand makes one.") from error
             fd = kept.folder.open_file(kept.name)
         else:
             fd = home.open_file(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from hub.errors import TooManyRequests
 
 log = logging.getLogger(__name__)
 
+THREADS = 64
 PER_USER = 4
 QUEUE = 64
 CLOSE_SECONDS = 3.0
@@ -37,13 +37,14 @@ class _Lane:
 class Workers:
     """A bounded pool of threads with a fair share for each user.
 
-    `threads` None means four per processor, at least 16: they wait for disks more than they compute. With
-    `impersonate` each thread gives up the hub's supplementary groups for good when it starts.
+    `threads` None means 64: they wait for disks and child processes more than they compute, and at most 40 of them wait
+    for a conversion (hub.notebook_files.apart). With `impersonate` each thread gives up the hub's supplementary groups
+    for good when it starts.
     """
 
     def __init__(self, *, impersonate: bool, threads: int | None = None) -> None:
         self._pool = ThreadPoolExecutor(
-            max_workers=threads or max(16, 4 * (os.cpu_count() or 1)),
+            max_workers=threads or THREADS,
             thread_name_prefix="contents",
             initializer=syscalls.leave_groups if impersonate else None,
         )

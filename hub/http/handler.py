@@ -12,6 +12,7 @@ import contextlib
 import hmac
 import logging
 import re
+from collections.abc import Awaitable
 from enum import Enum
 from http.client import responses
 from typing import Any, ClassVar, TypeVar
@@ -330,7 +331,7 @@ class HubHandler(tornado.web.RequestHandler):
     def compute_etag(self) -> None:
         """No ETags: front ends put a time on every GET, so one would never match, and hashing costs."""
 
-    def data_received(self, chunk: bytes) -> None:
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """Refuse bodies in pieces; a handler that streams overrides this."""
         raise NotImplementedError
 

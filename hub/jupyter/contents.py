@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import StreamClosedError
 
 from hub.config import Settings
-from hub.contents.models import Model, SaveRequest
-from hub.errors import BadRequest, NotFound
+from hub.contents.models import TYPES, Model, SaveRequest
+from hub.contents.raw import RawFile
+from hub.errors import BadRequest, NotFound, TooManyRequests
 from hub.http.handler import JSON_TYPE
+from hub.http.held_bytes import HeldBytes
 from hub.jupyter.handler import JupyterHandler, LargeBodyHandler
 from hub.jupyter.kernels import kernel_in_path
 from hub.workspaces.profiles import profiles_of, within_home
 
-_LARGE_BYTES = 4 * 1024**2
-_STEP_BYTES = 1024**2
+ON_THEIR_WAY_BYTES = 1024**3
+"""So much large content of one user's may lie on the hub's disk until it has been sent; twice that of everybody's."""
+STALLED_SECONDS = 60.0
+_on_their_way = HeldBytes()
 _PLACE = b'"the content stands here, in place of \\u0000 which no name has"'
-_TYPES = frozenset({"directory", "file", "notebook"})
 
 
 class _ContentsHandler(JupyterHandler):
@@ -41,6 +47,8 @@ class _ContentsHandler(JupyterHandler):
 class ContentsHandler(LargeBodyHandler, _ContentsHandler):
     """One file or folder."""
 
+    spools = True
+
     @classmethod
     def body_limit(cls, settings: Settings) -> int:
         """Uploads come as one JSON body, or as chunks of it."""
@@ -52,30 +60,45 @@ class ContentsHandler(LargeBodyHandler, _ContentsHandler):
         asked_format = self.query("format") or None
         if asked_format not in {None, "text", "base64"}:
             raise BadRequest(f"Format {str(asked_format)[:40]!r} is invalid")
-        model = await self.contents.get(
+        model, large = await self.contents.stream(
             path.strip("/"),
-            type=asked_type if asked_type is None or asked_type in _TYPES else "file",
+            type=asked_type if asked_type is None or asked_type in TYPES else "file",
             format=asked_format,
             content=self.flag("content", "1"),
             hash=self.flag("hash", "0"),
         )
-        if isinstance(model.content, msgspec.Raw) and memoryview(model.content).nbytes >= _LARGE_BYTES:
-            await self._write_large(model, model.content)
-        else:
+        if large is None:
             self.write_model(model, location=False)
+            return
+        async with large:
+            if not _on_their_way.take(self.user.id, large.size_bytes, ON_THEIR_WAY_BYTES):
+                raise TooManyRequests("You are opening too many large files at once; wait until they have arrived.", 5)
+            try:
+                await self._write_large(model, large)
+            finally:
+                _on_their_way.give_back(self.user.id, large.size_bytes)
 
-    async def _write_large(self, model: Model, content: msgspec.Raw) -> None:
-        """Answer with a large notebook. Its content is not copied into the answer, but sent between its parts."""
+    async def _write_large(self, model: Model, content: RawFile) -> None:
+        """Answer with content that is in a file: it is sent in pieces, between the parts of the model.
+
+        A client that takes no piece for a minute is left: what it waits for lies on the hub's disk.
+        """
         model.content = msgspec.Raw(_PLACE)
         head, _, tail = msgspec.json.encode(model).partition(_PLACE)
-        view = memoryview(content)
         self.set_header("Content-Type", JSON_TYPE)
         self.set_header("Last-Modified", model.last_modified)
-        self.set_header("Content-Length", str(len(head) + view.nbytes + len(tail)))
+        self.set_header("Content-Length", str(len(head) + content.size_bytes + len(tail)))
+        if self.request.method == "HEAD":
+            return
         self.write(head)
-        for start in range(0, view.nbytes, _STEP_BYTES):
-            self.write(bytes(view[start : start + _STEP_BYTES]))
-            await self.flush()
+        async for piece in content.chunks():
+            self.write(piece)
+            try:
+                async with asyncio.timeout(STALLED_SECONDS):
+                    await self.flush()
+            except TimeoutError as error:
+                cast(HTTP1Connection, self.request.connection).close()
+                raise StreamClosedError from error
         self.write(tail)
 
     async def post(self, _name: str, path: str) -> None:
@@ -89,19 +112,23 @@ class ContentsHandler(LargeBodyHandler, _ContentsHandler):
             self.announce("copy", model.path, copy_from.strip("/"))
         else:
             wanted = _text(body, "type")
-            kind = wanted if wanted in _TYPES or not wanted else "file"
+            kind = wanted if wanted in TYPES or not wanted else "file"
             model = await self.contents.new_untitled(folder, kind, _text(body, "ext"))
             self.announce("create", model.path)
         self.write_model(model, 201)
 
     async def put(self, _name: str, path: str) -> None:
         """Write a file, notebook or folder under a name that the client chooses."""
-        asked = self.body(SaveRequest)
-        if asked.copy_from:
-            raise BadRequest("Cannot copy with PUT, only POST")
-        if asked.type is not None and asked.type not in _TYPES:
-            asked.type = "file"
-        saved = await self.contents.save(path.strip("/"), asked)
+        large = await self.large_body()
+        if large is not None:
+            saved = await self.contents.save_large(path.strip("/"), large)
+        else:
+            asked = self.body(SaveRequest)
+            if asked.copy_from:
+                raise BadRequest("Cannot copy with PUT, only POST")
+            if asked.type is not None and asked.type not in TYPES:
+                asked.type = "file"
+            saved = await self.contents.save(path.strip("/"), asked)
         self.announce("save", saved.model.path)
         self.write_model(saved.model, 201 if saved.created else 200)
 

@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 from nbconvert.exporters.base import get_exporter
 
+from hub.jupyter.clean_html import clean_html
 from hub.jupyter.databricks_exporter import OWN_EXPORTS
 
 MAX_MEMORY_BYTES = 2 * 1024**3
@@ -35,6 +36,7 @@ def main() -> None:
         exporter.require_js_url = exporter.jquery_url = ""
     if asked["format"] == "html" and asked["sanitize"]:
         exporter.sanitize_html = True
+        exporter.register_filter("clean_html", clean_html)
     # Templates and lexers are loaded at their first use, and may not be readable afterwards.
     for minor in range(6) if asked["uid"] is not None else ():
         exporter.from_notebook_node(_parse(_sample(minor)), resources=_resources("sample"))

@@ -117,6 +117,9 @@ class ExportFileHandler(_ExportHandler):
     async def get(self, _name: str, export_format: str, path: str) -> None:
         """Converted."""
         check_embeddable(self)
+        found = await self.contents.get(path.strip("/"), content=False)
+        if (found.size or 0) > MAX_NOTEBOOK_BYTES:
+            raise BadRequest("This notebook is too large to be exported.")
         model: Model = await self.contents.get(path.strip("/"))
         if model.type != "notebook" or not isinstance(model.content, msgspec.Raw):
             raise BadRequest("Only notebooks can be exported.")

@@ -122,7 +122,12 @@ class FilesHandler(JupyterHandler):
         self.set_header("Content-Type", raw.content_type)
         self.set_header("Cache-Control", "private, no-cache")
         self.set_header("Content-Disposition", attachment(raw.name))
-        self.finish(await self.contents.without_outputs(path))
+        stripped = await self.contents.without_outputs(path)
+        if isinstance(stripped, bytes):
+            self.finish(stripped)
+            return
+        async with stripped:
+            await self._send(stripped, None)
 
     def _describe(self, raw: RawFile) -> None:
         self.set_header("Content-Type", raw.content_type)

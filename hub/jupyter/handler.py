@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, ClassVar, TypeVar, cast
 from urllib.parse import quote
 
 import tornado.web
 
+from hub.contents.large import LARGE_BYTES, ScratchFile
 from hub.contents.service import Contents
+from hub.contents.spool import Spool
 from hub.domain.users import User
-from hub.errors import BadRequest, NotFound, TooManyRequests
+from hub.errors import BadRequest, HubError, NotFound, TooLarge, TooManyRequests
 from hub.http.handler import JSON_TYPE, StreamingHandler, UserHandler
 from hub.http.held_bytes import HeldBytes
 from hub.jupyter.frontends import FrontEnds
 
 MAX_QUERY_CHARS = 4096
+_STEP_BYTES = 1024**2
 T = TypeVar("T")
 
 
@@ -78,11 +82,14 @@ class LargeBodyHandler(StreamingHandler, JupyterHandler):
     """Base of handlers that take large bodies.
 
     Who sends one is known, and may, before its first byte is kept (the form token must be a header); and one
-    user's bodies together are bounded, as are everybody's (hub.http.held_bytes).
+    user's bodies together are bounded, as are everybody's (hub.http.held_bytes). With `spools`, no more of one than
+    `LARGE_BYTES` is in memory: the rest goes to a file while it arrives.
     """
 
+    spools: ClassVar[bool] = False
     _count = 0
-    _refused = False
+    _refusal: HubError | None = None
+    _spool: Spool | None = None
 
     def initialize(self) -> None:
         """Nothing is received yet."""
@@ -93,17 +100,39 @@ class LargeBodyHandler(StreamingHandler, JupyterHandler):
         held: HeldBytes = self.application.settings["held_bytes"]
         return held
 
-    def data_received(self, chunk: bytes) -> None:
-        """Keep a piece, unless there is too much already."""
-        if self.is_dropping or self.found_identity is None:
-            return  # refused, or OPTIONS, for which nobody has to be anybody
-        most = self.body_limit(self.services.settings)
-        self._refused = self._refused or not self._held.take(self.user.id, len(chunk), most)
-        if self._refused:
-            self._let_go()
-        else:
-            self._count += len(chunk)
-            self._received += chunk
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """Keep a piece, unless there is too much already; the next is read when what is given here is done."""
+        if self.is_dropping or self.found_identity is None or self._refusal is not None:
+            return None  # refused, or OPTIONS, for which nobody has to be anybody
+        if not self._held.take(self.user.id, len(chunk), self.body_limit(self.services.settings)):
+            self._refuse(TooManyRequests("You are sending too much at once; try again when the rest has arrived.", 5))
+            return None
+        self._count += len(chunk)
+        self._received += chunk
+        if self.spools and len(self._received) >= (LARGE_BYTES if self._spool is None else _STEP_BYTES):
+            return self._write_out()
+        return None
+
+    async def large_body(self) -> ScratchFile | None:
+        """The file with a body that was too large for memory; None for others. Raises what it was refused with."""
+        if self._refusal is not None:
+            raise self._refusal
+        if self._spool is None:
+            return None
+        last, self._received = self._received, bytearray()
+        return await self._spool.add(last)
+
+    async def _write_out(self) -> None:
+        piece, self._received = self._received, bytearray()
+        self._spool = self._spool or self.contents.spool()
+        try:
+            await self._spool.add(piece)
+        except HubError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: HubError) -> None:
+        self._refusal = error
+        self._let_go()
 
     def body(self, shape: type[T]) -> T:
         """See HubHandler. Raises TooManyRequests when the body was not kept."""
@@ -125,8 +154,10 @@ class LargeBodyHandler(StreamingHandler, JupyterHandler):
         self._let_go()
 
     def _take_body(self) -> None:
-        if self._refused:
-            raise TooManyRequests("You are sending too much at once; try again when the rest has arrived.", 5)
+        if self._refusal is not None:
+            raise self._refusal
+        if self._spool is not None:
+            raise TooLarge("The request's body is larger than what is asked here needs.")
         self.request.body = cast(bytes, self._received)
 
     def _let_go(self) -> None:
@@ -134,6 +165,7 @@ class LargeBodyHandler(StreamingHandler, JupyterHandler):
             self._held.give_back(self.user.id, self._count)
         self._count = 0
         self._received = bytearray()
+        self._spool = None
 
 
 class NoSuchApi(JupyterHandler):

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from hub.jupyter import lockdown
 PAGE = "/notebook.html"
 MATHJAX = "/mathjax/"
 SECONDS = 50.0
+PREFIX = "kernelhub-pdf-"
+LEFT_AFTER_SECONDS = 180.0
+"""A folder this old was left by a process that was killed: its browser was too long writing to end in time."""
 _CPU_SECONDS = 60
 _DATA_BYTES = 4 * 1024**3
 _PDF_BYTES = 256 * 1024**2
@@ -131,15 +135,25 @@ def main() -> None:
     pages = Pages(page, mathjax_fd)
     mimetypes.init()
     lockdown.limit(cpu_seconds=_CPU_SECONDS, data_bytes=_DATA_BYTES, file_bytes=_PDF_BYTES)
-    folder = Path(tempfile.mkdtemp(prefix="kernelhub-pdf-"))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     if asked["uid"] is not None:
         os.chown(folder, asked["uid"], asked["gid"])
         lockdown.become(asked["uid"], asked["gid"])
+    remove_leftovers(folder.parent)
     threading.Thread(target=pages.run, daemon=True).start()
     try:
         sys.stdout.buffer.write(print_page(asked["browser"], pages.address, folder))
     finally:
         remove(folder)
+
+
+def remove_leftovers(place: Path) -> None:
+    """Remove what earlier processes of this very user left: a page can fill a disk with what is left of it."""
+    for folder in place.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            found = folder.lstat()
+            if found.st_uid == os.geteuid() and time.time() - found.st_mtime > LEFT_AFTER_SECONDS:
+                remove(folder)
 
 
 def remove(folder: Path) -> None:

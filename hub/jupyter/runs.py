@@ -174,5 +174,6 @@ def state_model(hidden: HiddenState) -> dict[str, Any]:
         "out_of_order": [cell.number for cell in cells if cell.before],
         "changed": [cell.number for cell in cells if cell.state is CellState.CHANGED],
         "deleted": report.ghosts,
+        "elsewhere": report.elsewhere,
         "never_run": [cell.number for cell in cells if cell.state is CellState.NEVER_RUN],
     }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,6 +21,8 @@ MB = 1024**2
 SIZE = 96 * MB
 MOST_MEMORY = 32 * MB
 """A few chunks, their base64 and JSON, and what the allocator keeps; a third of what is sent."""
+NOTEBOOK = 60 * MB
+MOST_FOR_NOTEBOOKS = 16 * MB
 LONGEST_WAIT = 3.0
 """In seconds, on a machine that tests keep busy."""
 
@@ -102,6 +106,58 @@ async def upload_small(http: aiohttp.ClientSession) -> None:
     body = {"type": "file", "format": "text", "content": "x"}
     async with http.put("api/contents/small.txt", json=body) as answer:
         assert answer.status == 201
+
+
+def notebook_body(size: int) -> bytes:
+    """The request with which JupyterLab saves a notebook whose plots have about this size."""
+    image = base64.b64encode(os.urandom(300_000)).decode()
+    output = {"output_type": "display_data", "metadata": {}, "data": {"image/png": image}}
+    cell = {"cell_type": "code", "metadata": {"trusted": True}, "execution_count": 1, "source": "", "outputs": [output]}
+    cells = [{**cell, "id": f"c{number}"} for number in range(size // len(image))]
+    content = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps({"type": "notebook", "format": "json", "content": content}).encode()
+
+
+async def save_notebook(http: aiohttp.ClientSession, body: bytes) -> None:
+    async with http.put("api/contents/large.ipynb", data=body, headers={"Content-Type": "application/json"}) as answer:
+        assert answer.status in (200, 201), await answer.text()
+
+
+async def open_notebook(http: aiohttp.ClientSession, body: bytes) -> None:
+    async with http.get("api/contents/large.ipynb?content=1&hash=1") as answer:
+        model = json.loads(await answer.read())
+    assert model["content"] == json.loads(body)["content"]
+
+
+def reset_peak(process: psutil.Process) -> int:
+    """Make the present memory the peak (proc(5), clear_refs); gives it in bytes."""
+    Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+    return peak(process)
+
+
+def peak(process: psutil.Process) -> int:
+    """The most memory that the process had, in bytes."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+@pytest.mark.parametrize("work", [save_notebook, open_notebook])
+async def test_a_large_notebook_is_saved_and_opened_outside_of_the_hubs_memory(
+    hub: RunningHub,
+    accounts: tuple[Account, Account],
+    work: Callable[[aiohttp.ClientSession, bytes], Coroutine[Any, Any, None]],
+) -> None:
+    ada, bob = accounts
+    async with client(hub, ada) as http:
+        await save_notebook(http, notebook_body(6 * MB))  # loads what is loaded once
+        body = notebook_body(NOTEBOOK)
+        if work is open_notebook:
+            await save_notebook(http, body)
+        before = reset_peak(hub.child("hub"))
+        longest, grown = await watch(hub, bob, work(http, body))
+    assert peak(hub.child("hub")) - before < MOST_FOR_NOTEBOOKS
+    assert grown["proxy"] < MOST_FOR_NOTEBOOKS
+    assert longest < LONGEST_WAIT
 
 
 async def test_a_client_that_reads_slowly_and_goes_away_leaves_nothing_open(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hub.contents import archive_formats
-from hub.contents.archive import PIECE_BYTES, Archive
+from hub.contents.archive import MOST_STEPS, PIECE_BYTES, Archive
 from hub.contents.archive_walk import NOTE, Entry
 from hub.contents.service import Contents
 from hub.errors import BadRequest, NotFound, TooLarge
@@ -148,6 +148,26 @@ async def test_nothing_but_a_piece_is_held(place: Place, contents: Contents) -> 
     tracemalloc.stop()
     assert total > 60 * 1024 * 1024
     assert peak < 8 * 1024 * 1024
+
+
+async def test_files_of_mostly_holes_are_left_out_once_they_are_too_many(place: Place, contents: Contents) -> None:
+    place.put("d/small", "x")
+    os.truncate(place.put("d/holes"), 2**40)
+    found = unpack(await collect(contents, "d", "txz"), "txz")
+    assert set(found) == {"d", "d/small", f"d/{NOTE}"}
+    assert b"d/holes (mostly empty space)" in (found[f"d/{NOTE}"] or b"")
+
+
+@pytest.mark.parametrize("format_name", ["zip", "tbz2"])
+async def test_a_piece_comes_soon_however_little_the_files_are_compressed_to(
+    place: Place, contents: Contents, format_name: str
+) -> None:
+    size = 3 * MOST_STEPS * 256 * 1024
+    os.truncate(place.put("d/zeros"), size)
+    async with await contents.open_archive("d", "alice", format_name) as archive:
+        pieces = [piece async for piece in archive.pieces()]
+    assert len(pieces) >= 3
+    assert len(unpack(b"".join(pieces), format_name)["d/zeros"] or b"") == size
 
 
 async def test_one_that_is_broken_off_leaves_no_open_folder(place: Place, contents: Contents) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.contents import notebook_process, notebooks
+from hub.contents.large import LARGE_BYTES, Large, Scratch, ScratchFile
 from hub.contents.models import Model, SaveRequest
+from hub.contents.notebook_process import NotebookProcess
 from hub.contents.service import Contents
 from hub.contents.trust import TrustStore
 from hub.errors import BadRequest, NotebookInvalid
@@ -240,21 +244,25 @@ def test_the_trust_store_forgets_the_oldest(tmp_path: Path) -> None:
 # big ones
 
 
-def test_a_process_of_its_own_gives_the_same_as_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_of_its_own_gives_the_same_as_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = json.dumps(document(code("größe", [HTML, STREAM], trusted=True))).encode()
     here = notebooks.write(content, "a.ipynb")
     shown = notebooks.show(here.data, "a.ipynb", True)
-    monkeypatch.setattr(notebook_process, "APART_BYTES", 0)
-    assert notebook_process.write(content, "a.ipynb") == here
-    assert notebook_process.show(here.data, "a.ipynb", True) == shown
+    monkeypatch.setattr(notebook_process, "LARGE_BYTES", 0)
+    process = NotebookProcess(Scratch(tmp_path / "scratch"), "u1")
+    written, seen = process.write(content, "a.ipynb"), process.show(here.data, "a.ipynb", True)
+    assert isinstance(written.data, Large) and isinstance(seen.content, ScratchFile)
+    assert replace(written, data=written.data.file.read()) == here
+    assert written.data.digest == hashlib.sha256(here.data).hexdigest()
+    assert replace(seen, content=seen.content.read()) == shown
     with pytest.raises(NotebookInvalid):
-        notebook_process.write(b"[]", "a.ipynb")
+        process.write(b"[]", "a.ipynb")
     with pytest.raises(BadRequest):
-        notebook_process.show(b"{", "a.ipynb", False)
+        process.show(b"{", "a.ipynb", False)
 
 
 async def test_a_notebook_over_the_bound_makes_the_same_way(place: Place, contents: Contents) -> None:
-    content = document(code("x" * (notebook_process.APART_BYTES + 1), [HTML], trusted=True))
+    content = document(code("x" * (LARGE_BYTES + 1), [HTML], trusted=True))
     await contents.save("big.ipynb", notebook(content))
     assert (place.home / "big.ipynb").read_bytes() == as_jupyter_writes(
         document(code(content["cells"][0]["source"], [HTML]))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+
+from hub.http.handler import INTERNAL_HEADER
+from hub.jupyter import contents
 
 NOTEBOOK = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 
@@ -120,10 +124,36 @@ async def test_a_large_notebook_is_answered_as_a_small_one(hub: Any, monkeypatch
     notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     await hub.json("PUT", "api/contents/n.ipynb", {"type": "notebook", "content": notebook}, status=201)
     small = await hub.fetch("GET", "/user/alice/api/contents/n.ipynb?hash=1")
-    monkeypatch.setattr("hub.jupyter.contents._LARGE_BYTES", 0)
+    monkeypatch.setattr("hub.contents.documents.LARGE_BYTES", 0)
     large = await hub.fetch("GET", "/user/alice/api/contents/n.ipynb?hash=1")
     assert large.body == small.body and large.code == 200
     for name in ("Content-Type", "Content-Length", "Last-Modified"):
         assert large.headers[name] == small.headers[name]
     head = await hub.fetch("HEAD", "/user/alice/api/contents/n.ipynb?hash=1")
     assert head.headers["Content-Length"] == large.headers["Content-Length"] and not head.body
+
+
+async def test_a_user_has_only_so_much_large_content_on_its_way(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await hub.json("PUT", "api/contents/a.txt", {"type": "file", "format": "text", "content": "x" * 1000}, status=201)
+    monkeypatch.setattr("hub.contents.documents.LARGE_BYTES", 0)
+    monkeypatch.setattr("hub.jupyter.contents.ON_THEIR_WAY_BYTES", 1500)
+    assert contents._on_their_way.take("id-alice", 600, 1500)
+    assert (await hub.fetch("GET", "/user/alice/api/contents/a.txt")).code == 429
+    contents._on_their_way.give_back("id-alice", 600)
+    assert (await hub.fetch("GET", "/user/alice/api/contents/a.txt")).code == 200
+    assert contents._on_their_way.total == 0
+
+
+async def test_a_client_that_takes_nothing_of_large_content_is_left(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "x" * 20_000_000
+    await hub.json("PUT", "api/contents/a.txt", {"type": "file", "format": "text", "content": text}, status=201)
+    monkeypatch.setattr("hub.jupyter.contents.STALLED_SECONDS", 0.3)
+    _, writer = await asyncio.open_connection("127.0.0.1", hub.port, limit=1024)
+    head = f"{INTERNAL_HEADER}: {hub.services.internal_token}\r\nAuthorization: token alice\r\n\r\n"
+    writer.write(f"GET /user/alice/api/contents/a.txt HTTP/1.1\r\nHost: 127.0.0.1:{hub.port}\r\n{head}".encode())
+    async with asyncio.timeout(10):
+        while contents._on_their_way.total == 0:
+            await asyncio.sleep(0.01)
+        while contents._on_their_way.total:
+            await asyncio.sleep(0.01)
+    writer.close()

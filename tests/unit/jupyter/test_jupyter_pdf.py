@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from hub.config import Settings
 from hub.jupyter.exports import ExportFailed, Printing, print_pdf
-from hub.jupyter.print_pdf import MATHJAX, PAGE, Pages, mathjax_folder
+from hub.jupyter.print_pdf import LEFT_AFTER_SECONDS, MATHJAX, PAGE, PREFIX, Pages, mathjax_folder, remove_leftovers
 from tests.conftest import missing
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -57,7 +58,7 @@ async def test_a_notebook_is_printed(hub: Any, browser: Path) -> None:
     assert answer.body.startswith(b"%PDF-") and len(answer.body) > 5_000
     assert answer.headers["Content-Type"] == "application/pdf"
     assert answer.headers["Content-Disposition"].endswith("%C3%BC.pdf")
-    assert set(Path(tempfile.gettempdir()).glob("kernelhub-pdf-*")) == before
+    assert set(Path(tempfile.gettempdir()).glob("kernelhub-pdf-*")) <= before
     assert (await hub.fetch("POST", "/user/alice/nbconvert/webpdf", {"content": notebook("x")})).code == 200
 
 
@@ -95,6 +96,19 @@ async def test_the_page_and_mathjax_are_all_that_is_served(tmp_path: Path) -> No
         assert pages._find(f"{MATHJAX}{wrong}") == ("", b""), wrong
     assert pages._find("/secret") == ("", b"")
     await asyncio.sleep(0)
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    old, new, other = (tmp_path / name for name in (f"{PREFIX}old", f"{PREFIX}new", "kernelhub-other"))
+    for folder in (old, new, other):
+        (folder / "profile").mkdir(parents=True)
+        (folder / "profile" / "big").write_bytes(b"x")
+    (old / "out").symlink_to(other)
+    long_ago = time.time() - LEFT_AFTER_SECONDS - 10
+    for folder in (old, other):
+        os.utime(folder, (long_ago, long_ago))
+    remove_leftovers(tmp_path)
+    assert set(tmp_path.iterdir()) == {new, other} and (other / "profile" / "big").exists()
 
 
 def test_mathjax_is_there() -> None:
