@@ -137,8 +137,8 @@ class Settings(BaseSettings):
     )
     git_pull_hosts: list[str] = Field(
         [],
-        description="Hosts from which links (`git-pull?repo=…`) may fetch repositories, such as `github.com`; without "
-        "any, all hosts.",
+        description="Hosts from which links (`git-pull?repo=…`) may fetch repositories, such as `github.com`, without "
+        "another click; without any, all hosts, after a click.",
     )
     trusted_proxies: list[str] = Field([], description="Addresses of gateways whose X-Forwarded headers are believed.")
     hub_host: str = Field("127.0.0.1", description="Address on which the hub listens for its proxies.")
@@ -226,9 +226,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _default_profile_exists(self) -> Settings:
         if self.default_profile not in self.profiles:
-            raise ValueError(
-                f"default_profile {self.default_profile!r} is not one of profiles: {sorted(self.profiles)}"
-            )
+            there = ", ".join(sorted(self.profiles))
+            raise ValueError(f"default_profile {self.default_profile!r} is not one of the profiles: {there}")
         return self
 
     @classmethod
@@ -274,6 +273,11 @@ class Settings(BaseSettings):
 _config_file: Path | None = None
 
 
+def _words(kind: str, message: str) -> str:
+    """A mistake as people read it."""
+    return "there is no such setting" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
+
+
 def load_settings(config_file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
     """Read the settings. `flags` are those given on the command line; None values are ignored.
 
@@ -291,7 +295,7 @@ def load_settings(config_file: Path | None = None, flags: Mapping[str, Any] | No
     try:
         return Settings(**chosen)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()]
+        lines = [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {_words(e['type'], e['msg'])}" for e in error.errors()]
         source = f" (read from {_config_file})" if _config_file else ""
         raise ConfigError("The configuration is wrong" + source + ":\n  " + "\n  ".join(lines)) from error
     except ValueError as error:

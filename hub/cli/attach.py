@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -71,8 +74,19 @@ async def _choose(hub: RemoteHub, wanted: str | None) -> RunningKernel:
     if not sys.stdin.isatty():
         raise BadRequest(f"Several kernels run; say which by --kernel:\n{shown}")
     click.echo(shown, err=True)
-    number: int = click.prompt("Which one", type=click.IntRange(1, len(kernels)), err=True)
+    with _ctrl_c_at_once():
+        number: int = click.prompt("Which one", type=click.IntRange(1, len(kernels)), err=True)
     return kernels[number - 1]
+
+
+@contextmanager
+def _ctrl_c_at_once() -> Iterator[None]:
+    """Ctrl-C ends a question; asyncio's own handler would only note it until there is an answer."""
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, kept)
 
 
 def _say(text: str) -> None:

@@ -16,11 +16,11 @@ from hub.remote.address import parse_address
 R = TypeVar("R")
 
 url_option = click.option(
-    "--url", envvar="KERNELHUB_URL", required=True, help="Address of the hub: https://hub/user/name/, or the hub's."
+    "--url", envvar="KERNELHUB_URL", help="Address of the hub: https://hub/user/name/, or the hub's.  [required]"
 )
 """``--url``; it also comes from KERNELHUB_URL."""
 
-url_argument = click.argument("url", envvar="KERNELHUB_URL")
+url_argument = click.argument("url", envvar="KERNELHUB_URL", required=False, metavar="URL")
 """``URL``; it also comes from KERNELHUB_URL."""
 
 
@@ -34,7 +34,9 @@ def with_token(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--token", envvar="KERNELHUB_TOKEN", help="API token; better given by KERNELHUB_TOKEN.")
     @click.option("--token-file", type=click.Path(path_type=Path), help="File that holds the token.")
     @functools.wraps(command)
-    def wrapped(url: str, token: str | None, token_file: Path | None, **options: Any) -> R:
+    def wrapped(url: str | None, token: str | None, token_file: Path | None, **options: Any) -> R:
+        if not url:
+            raise click.UsageError("Say which hub: give its address (https://hub/user/name/), or set KERNELHUB_URL.")
         try:
             return command(url=url, token=_token(url, token, token_file), **options)
         except HubError as error:

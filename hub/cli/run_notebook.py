@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ import yaml
 
 from hub.cli.options import run_async
 from hub.cli.remote_options import url_option, with_token
-from hub.cli.run_screen import Screen, report
-from hub.errors import HubError, Unavailable
+from hub.cli.run_screen import Screen, printable, report
+from hub.errors import HubError, NotFound, Unavailable
 from hub.remote.connection import RemoteHub, connect
 
 POLL_SECONDS = 0.5
@@ -26,6 +27,7 @@ DETACHED = 130
 """Exit status after Ctrl-C, as shells have it."""
 UPLOADS = "kernelhub-run"
 """The folder of the home where ``--local`` puts notebooks while they run."""
+_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @click.command("run")
@@ -53,6 +55,9 @@ async def command(url: str, token: str | None, path: str | None, follow: str | N
     """
     if sum(given is not None for given in (path, follow, stop)) != 1:
         raise click.UsageError("Give either a notebook, or --follow RUN, or --stop RUN.")
+    for run_id in (follow, stop):
+        if run_id is not None and not _RUN_ID.fullmatch(run_id):
+            raise click.UsageError(f"{printable(run_id)} is no run's id; --detach and Ctrl-C print it.")
     async with connect(url, token) as hub:
         if stop is not None:
             run = await hub.request("DELETE", f"api/kernelhub/runs/{stop}")
@@ -72,7 +77,12 @@ async def _run(hub: RemoteHub, path: str, options: dict[str, Any]) -> int:
         if options["detach"]:
             raise click.UsageError("--local fetches the outputs at the end, so it cannot --detach.")
         return await _run_local(hub, Path(path), Path(options["output"] or path), body)
-    run = await hub.post("api/kernelhub/runs", body)
+    if body["parameters"] and not body["output"]:
+        raise click.UsageError("Name an output file by -o: with parameters, the notebook itself would be changed.")
+    try:
+        run = await hub.post("api/kernelhub/runs", body)
+    except NotFound as error:
+        raise NotFound(error.message.removesuffix(".") + _hint(Path(path))) from error
     if options["detach"]:
         click.echo(run["id"])
         return 0
@@ -91,7 +101,7 @@ async def _run_local(hub: RemoteHub, file: Path, output: Path, body: dict[str, A
         content = {"type": "file", "format": "text", "content": text}
         await hub.request("PUT", f"api/contents/{sent}", content)
         run = await hub.post("api/kernelhub/runs", {**body, "path": sent, "output": result})
-        status = await _wait(hub, run, shown=str(file))
+        status = await _wait(hub, run, shown=str(file), output=str(output))
         if status == DETACHED:
             return status
         model = await hub.get(f"api/contents/{result}", {"type": "file", "format": "text"})
@@ -101,11 +111,20 @@ async def _run_local(hub: RemoteHub, file: Path, output: Path, body: dict[str, A
             for path in {sent, result}:
                 with contextlib.suppress(HubError):
                     await hub.delete(f"api/contents/{path}")
+            with contextlib.suppress(HubError):
+                await _delete_from_trash(hub, {sent, result})
     return status
 
 
-async def _wait(hub: RemoteHub, run: dict[str, Any], shown: str | None = None) -> int:
-    """Show how far a run is until its end; the exit status."""
+async def _delete_from_trash(hub: RemoteHub, paths: set[str]) -> None:
+    """What was sent was nobody's file, so it need not come back: what is deleted goes to the user's trash."""
+    for item in (await hub.get("api/kernelhub/trash"))["items"]:
+        if f"{item['folder']}/{item['name']}" in paths:
+            await hub.request("DELETE", "api/kernelhub/trash", query={"id": item["id"]})
+
+
+async def _wait(hub: RemoteHub, run: dict[str, Any], shown: str | None = None, output: str | None = None) -> int:
+    """Show how far a run is until its end; the exit status. `shown` and `output` as for `report`."""
     try:
         with Screen(shown or run["path"]) as screen:
             while run["ended_at"] is None:
@@ -117,7 +136,7 @@ async def _wait(hub: RemoteHub, run: dict[str, Any], shown: str | None = None) -
         click.echo(f"The run goes on at the hub. See it with: kernelhub run --follow {run['id']}", err=True)
         click.echo(f"Stop it with: kernelhub run --stop {run['id']}", err=True)
         return DETACHED
-    return report(run, shown)
+    return report(run, shown, output)
 
 
 async def _ask_again(hub: RemoteHub, run_id: str) -> dict[str, Any]:
@@ -132,6 +151,10 @@ async def _ask_again(hub: RemoteHub, run_id: str) -> dict[str, Any]:
             await asyncio.sleep(2 * POLL_SECONDS)
         else:
             return run
+
+
+def _hint(file: Path) -> str:
+    return "; to run the file of this name that is here, add --local." if file.is_file() else ""
 
 
 def _read(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from types import TracebackType
 from typing import Any
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+_COLOUR = re.compile(r"(\x1b\[[0-9;]{0,40}m)")
 WIDTH = 50
 """Most characters of a cell's first line beside the bar."""
 WORDS = {
@@ -62,11 +64,15 @@ class Screen:
         self._last = (cell, name)
 
 
-def report(run: dict[str, Any], shown: str | None = None) -> int:
-    """Say how a run ended; the exit status: 0 if all of its cells ran, else 1."""
-    path = printable(shown or run["path"])
+def report(run: dict[str, Any], shown: str | None = None, output: str | None = None) -> int:
+    """Say how a run ended; the exit status: 0 if all of its cells ran, else 1.
+
+    `shown` and `output` name the notebook and the file of its outputs, where both are on this machine.
+    """
+    path, result = printable(shown or run["path"]), printable(output or run["output"])
     if run["state"] == "succeeded":
-        click.echo(f"{path}: {run['total']} cells ran; outputs in {printable(shown or run['output'])}", err=True)
+        cells = "1 cell" if run["total"] == 1 else f"{run['total']} cells"
+        click.echo(f"{path}: {cells} ran; outputs in {result}", err=True)
         return 0
     error = run["error"] or {}
     words = f"{path} {WORDS.get(run['state'], run['state'])}"
@@ -81,13 +87,19 @@ def report(run: dict[str, Any], shown: str | None = None) -> int:
     if run["name"] and error.get("cell"):
         click.echo(f"    {printable(run['name'])}", err=True)
     if error.get("traceback"):
-        traceback = Text.from_ansi(error["traceback"])
+        traceback = Text.from_ansi(coloured(error["traceback"]))
         if not sys.stderr.isatty():
-            traceback = Text(printable(traceback.plain, keep="\n"))
+            traceback = Text(traceback.plain)
         Console(stderr=True, highlight=False, soft_wrap=True).print(traceback)
-    if run["state"] in ("failed", "died", "stopped") and shown is None:
-        click.echo(f"The outputs up to there are in {printable(run['output'])}", err=True)
+    if run["state"] in ("failed", "died", "stopped"):
+        click.echo(f"The outputs up to there are in {result}", err=True)
     return 1
+
+
+def coloured(text: str) -> str:
+    """A traceback with its colours, and with nothing else that a terminal would obey."""
+    parts = _COLOUR.split(text)
+    return "".join(part if _COLOUR.fullmatch(part) else printable(part, keep="\n") for part in parts)
 
 
 def printable(text: str, keep: str = "") -> str:

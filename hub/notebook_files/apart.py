@@ -28,6 +28,9 @@ MAX_BYTES = 32 * 1024**2
 
 log = logging.getLogger(__name__)
 Expected = TypeVar("Expected")
+MOST_WAITING = 40
+"""Threads that may be in here at once: they are those of all file work (hub.contents.workers), and some stay free."""
+_inside = threading.BoundedSemaphore(MOST_WAITING)
 _slots = threading.BoundedSemaphore(PROCESSES)
 _lanes: defaultdict[int | None, threading.Lock] = defaultdict(threading.Lock)
 """One child at a time for each user, so that nobody's slow notebooks keep all slots."""
@@ -51,13 +54,13 @@ def do(job: Job, expected: type[Expected], what: str, uid: int | None = None) ->
 
 
 def _answer(data: bytes, what: str, uid: int | None) -> Answer:
-    with _turn(_lanes[uid]), _turn(_slots):
+    with _turn(_inside, 0), _turn(_lanes[uid], WAIT_SECONDS), _turn(_slots, WAIT_SECONDS):
         return _run(data, what, uid)
 
 
 @contextmanager
-def _turn(lock: threading.Lock | threading.Semaphore) -> Iterator[None]:
-    if not lock.acquire(timeout=WAIT_SECONDS):
+def _turn(lock: threading.Lock | threading.Semaphore, seconds: float) -> Iterator[None]:
+    if not lock.acquire(timeout=seconds):
         raise TooManyRequests("Too many notebooks are being converted.", 5)
     try:
         yield

@@ -26,7 +26,7 @@ from hub.notebook_files.jobs import Answer, Compare, Job, ReadText, Refused, Wri
 MEMORY_BYTES = 2 * 1024**3
 CPU_SECONDS = 30
 MAX_ANSWER_BYTES = 64 * 1024**2
-"""The hub holds an answer in its memory, and a text of a few kilobytes can say how to make gigabytes (YAML's aliases)."""
+"""The hub holds an answer in memory, and a text of a few kilobytes can say how to make gigabytes (YAML's aliases)."""
 _FORBIDDEN = ("subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system", "os.spawn", "socket.", "pty.")
 
 

@@ -16,6 +16,9 @@ from hub.domain.runs import RunState
 MAX_TRACEBACK_CHARS = 40_000
 MAX_TEXT_CHARS = 1_000
 MOST_CELLS = 2**31 - 1
+EDGE_LINES = 500
+"""Of one answer so many lines from its beginning and its end are read. How a run began and ended stands there; a
+container that says megabytes without a pause must not keep the hub busy."""
 ENDS = {
     "succeeded": RunState.SUCCEEDED,
     "failed": RunState.FAILED,
@@ -59,13 +62,20 @@ class Progress:
 
 def follow(progress: Progress, text: str) -> Progress:
     """What is known after more lines."""
-    for line in text.splitlines():
+    for line in _edges(text):
         try:
             event = msgspec.json.decode(line, type=_Event)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             continue
         progress = _after(progress, event)
     return progress
+
+
+def _edges(text: str) -> list[str]:
+    """The first and the last lines."""
+    if text.count("\n") <= 2 * EDGE_LINES:
+        return text.split("\n")
+    return [*text.split("\n", EDGE_LINES)[:EDGE_LINES], *text.rsplit("\n", EDGE_LINES)[1:]]
 
 
 def _after(progress: Progress, event: _Event) -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from dataclasses import dataclass
@@ -67,14 +68,15 @@ class HiddenStates:
         if kernel is None:
             return HiddenState(path, None, None)
         ran, complete = await self._executions(kernel.workspace_id, kernel.id)
-        notebook = _read(content_of(model))
+        notebook = await asyncio.to_thread(_read, content_of(model))
         cells = [
             Cell(index, cell.source, cell.execution_count)
             for index, cell in enumerate(notebook.cells)
             if cell.cell_type == "code"
         ]
-        names = await _names(cells, ran) if _is_python(notebook.metadata) else {}
-        return HiddenState(path, kernel.id, examine(cells, ran, names, complete))
+        names = await _names(user, cells, ran) if _is_python(notebook.metadata) else {}
+        report = await asyncio.to_thread(examine, cells, ran, names, complete)
+        return HiddenState(path, kernel.id, report)
 
     async def _executions(self, workspace_id: WorkspaceId, kernel_id: KernelId) -> tuple[list[Ran], bool]:
         """What ran in the kernel's present process, and whether that is all of it."""
@@ -107,13 +109,13 @@ def _is_python(metadata: _Metadata) -> bool:
     return str(language).lower() in ("python", "python3", "ipython")
 
 
-async def _names(cells: list[Cell], ran: list[Ran]) -> dict[str, Names]:
+async def _names(user: User, cells: list[Cell], ran: list[Ran]) -> dict[str, Names]:
     """The names in all pieces of code, found in a process of its own. Without them, that part is left out."""
     codes = list(dict.fromkeys([*(cell.code for cell in cells), *(each.code for each in ran)]))
     while sum(map(len, codes)) > MAX_CODES_CHARS:
         codes.remove(max(codes, key=len))
     try:
-        found = json.loads(await run_child("hub.runs.names", json.dumps(codes).encode()))
+        found = json.loads(await run_child(user.id, "hub.runs.names", json.dumps(codes).encode()))
     except HubError as error:
         log.warning("names were not found: %s", error.message)
         return {}

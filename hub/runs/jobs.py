@@ -57,7 +57,7 @@ async def follow_to_its_end(agents: Agents, workspace_id: WorkspaceId, run: Run,
         told(progress)
         if output.job.exit_status is not None and offset >= output.job.output_bytes:
             return progress if progress.end is not None else _unsaid(progress, output.job)
-        await asyncio.sleep(0 if output.text else pause)
+        await asyncio.sleep(pause)
 
 
 def _unsaid(progress: Progress, job: JobInfo) -> Progress:

@@ -14,7 +14,7 @@ import warnings
 from hub.runs.child import answer
 
 MOST_NAMES = 500
-_OWN_LINE = re.compile(r"^(\s*)(?:[%!].*|.*\?\??\s*|\w[\w, ]*=\s*[%!].*)$", re.MULTILINE)
+_OWN_LINE = re.compile(r"^([ \t]*)(?:[%!].*|.*\?\??[ \t]*|\w[\w, ]*=[ \t]*[%!].*)$", re.MULTILINE)
 
 
 def names_in(code: str) -> tuple[set[str], set[str]]:

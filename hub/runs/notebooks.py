@@ -13,9 +13,11 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
+from hub.domain.ids import UserId
 from hub.errors import BadRequest, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ REFUSED = 3
 MAX_PARAMETERS_BYTES = 256 * 1024
 _NAME = re.compile(r"[^\W\d][\w.]{0,199}\Z")
 _slots = asyncio.Semaphore(2)
+_lanes: WeakValueDictionary[UserId, asyncio.Lock] = WeakValueDictionary()
 
 
 class _Kernelspec(msgspec.Struct):
@@ -72,20 +75,26 @@ def require_parameters(parameters: dict[str, Any]) -> None:
         raise BadRequest(f"The parameters are larger than {MAX_PARAMETERS_BYTES // 1024} KiB; pass a file's path.")
 
 
-async def with_parameters(content: bytes, parameters: dict[str, Any], kernel: str, language: str) -> bytes:
+async def with_parameters(
+    user_id: UserId, content: bytes, parameters: dict[str, Any], kernel: str, language: str
+) -> bytes:
     """The notebook with a cell that sets the parameters, as papermill injects it.
 
     The cell follows the one tagged ``parameters``, or replaces the one tagged ``injected-parameters``, or comes first.
     Raises BadRequest where the notebook or the language do not allow it.
     """
     head = json.dumps({"parameters": parameters, "kernel": kernel, "language": language}).encode()
-    return await run_child("hub.runs.inject", len(head).to_bytes(8, "big") + head + content)
+    return await run_child(user_id, "hub.runs.inject", len(head).to_bytes(8, "big") + head + content)
 
 
-async def run_child(module: str, given: bytes) -> bytes:
-    """Run ``python -m module`` on bytes. Raises BadRequest with what it refuses, TooLarge when it dies, Unavailable."""
+async def run_child(user_id: UserId, module: str, given: bytes) -> bytes:
+    """Run ``python -m module`` on bytes. Raises BadRequest with what it refuses, TooLarge when it dies, Unavailable.
+
+    One at a time for each user, so that nobody's slow notebooks keep all slots.
+    """
     environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C.UTF-8"}
-    async with _slots:
+    lane = _lanes.setdefault(user_id, asyncio.Lock())
+    async with lane, _slots:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", module),
             stdin=asyncio.subprocess.PIPE,

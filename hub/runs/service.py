@@ -102,7 +102,7 @@ class Runs:
         wanted = await asyncio.to_thread(wanted_kernel, content)
         kernel, language = await self.choose_kernel(user, request.kernel, wanted)
         if request.parameters:
-            content = await with_parameters(content, request.parameters, kernel, language)
+            content = await with_parameters(user.id, content, request.parameters, kernel, language)
         if output != request.path:
             await contents.save(output, SaveRequest(type="notebook", content=msgspec.Raw(content)))
         run = self._new(user, RunKind.RUN, request.path, output, kernel)

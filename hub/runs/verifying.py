@@ -136,7 +136,7 @@ class Verifying:
                 return replace(run, error=failure("The notebook was changed while it was verified; verify it again."))
             found = await contents.read_out(self._scratches.written(run.workspace_id), RESULT)
             before = error.get("index") if run.state is not RunState.SUCCEEDED else None
-            difference = await _first_difference(kept.data, found, before)
+            difference = await _first_difference(user, kept.data, found, before)
         except HubError as problem:
             return replace(run, error=failure(problem.message))
         if difference is not None:
@@ -152,12 +152,12 @@ async def read_version(contents: ContentsOfUsers, user: User, path: str) -> Cont
     data = bytes(model.content)  # type: ignore[arg-type]
     if len(data) <= HERE_BYTES:
         return Content(data, await asyncio.to_thread(digest_of, data))
-    digest: str = json.loads(await _judge({"task": "digest"}, data))
+    digest: str = json.loads(await _judge(user, {"task": "digest"}, data))
     return Content(data, digest)
 
 
-async def _first_difference(kept: bytes, found: bytes, before: int | None) -> dict[str, Any] | None:
-    told = json.loads(await _judge({"task": "compare", "before": before}, kept, found))
+async def _first_difference(user: User, kept: bytes, found: bytes, before: int | None) -> dict[str, Any] | None:
+    told = json.loads(await _judge(user, {"task": "compare", "before": before}, kept, found))
     if told is None:
         return None
     return {
@@ -169,9 +169,10 @@ async def _first_difference(kept: bytes, found: bytes, before: int | None) -> di
     }
 
 
-async def _judge(head: dict[str, Any], *notebooks: bytes) -> bytes:
+async def _judge(user: User, head: dict[str, Any], *notebooks: bytes) -> bytes:
     """Ask the child process (see `hub.runs.judge`), which has limits of its own."""
-    return await run_child("hub.runs.judge", b"".join(map(frame, (json.dumps(head).encode(), *notebooks))))
+    given = b"".join(map(frame, (json.dumps(head).encode(), *notebooks)))
+    return await run_child(user.id, "hub.runs.judge", given)
 
 
 def _unknown(run: Run, state: RunState, words: str) -> Run:

@@ -1,8 +1,9 @@
 """Following a link to a repository: ``/user/<name>/git-pull?repo=…`` and the page that shows how far it is.
 
-Following the link changes nothing yet: the page says what will be fetched and where to, and sends, by itself where
-scripts run, the form that begins it, with the token of the sign-in as every form. The program runs in the user's
-container; what it says is shown as text, never believed.
+Following the link changes nothing yet: the page says what will be fetched and where to, and has the form that begins
+it, with the token of the sign-in as every form. Where the administrators said which hosts links may lead to, the page
+sends it by itself. Elsewhere its reader has to: any page of the web can lead there, and code that lies in a home is
+what ``import`` finds. The program runs in the user's container; what it says is shown as text, never believed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from hub.web.page import PageHandler
 
 PROGRAM = "git_pull"
 LINES_SHOWN = 12
-MAX_LINES = 50_000
+MAX_CHARS = 128 * 1024
+MAX_LINES = 2_000
+"""So much of the end of what a job said is looked at: an agent may say megabytes, again and again, to stop the hub."""
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 Names = Annotated[list[Text], msgspec.Meta(max_length=20)]
 
@@ -82,6 +85,7 @@ class GitPullPage(_GitPage):
             link=link,
             fields={name: value for name, value in fields.items() if value},
             action=self.base_url + "git-pull",
+            begins_itself=bool(self.services.settings.git_pull_hosts),
             **self.places(link),
         )
 
@@ -136,7 +140,7 @@ class GitPullProgress(_GitPage):
 def read_progress(text: str, exit_status: int | None) -> Progress:
     """How far a job is by what it wrote. What is not of the program's shape is passed over; pure."""
     events: list[Event] = []
-    for line in text.splitlines()[:MAX_LINES]:
+    for line in text[-MAX_CHARS:].split("\n")[-MAX_LINES:]:
         try:
             events.append(msgspec.json.decode(line, type=Event))
         except (ValueError, RecursionError):

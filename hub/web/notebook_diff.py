@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from hub.errors import BadRequest
 from hub.http.handler import UserHandler
 from hub.web.page import PageHandler, lab_path
 
@@ -18,6 +19,8 @@ class NotebookDiffPage(UserHandler, PageHandler):
     async def get(self, _name: str) -> None:
         """Show it."""
         path = self.get_query_argument("path", "")[:MAX_PATH_CHARS].strip("/")
+        if not path:
+            raise BadRequest("The address does not say which notebook: …/diff?path=folder/notebook.ipynb")
         old, new = self.get_query_argument("from", "checkpoint"), self.get_query_argument("to", "file")
         comparison = await self.services.contents.of(self.identity.user).compare(path, old, new)
         self.show(

@@ -34,6 +34,7 @@ _KERNEL = {
     KernelState.UNKNOWN: Words("unknown", "The container did not answer.", "warn"),
 }
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+_AGE_OF_A_PAGE = timedelta(seconds=30)  # what was set a moment ago to end in 30 days ends in 30 days, not in 29
 _BROWSERS = (
     ("Edg/", "Edge"),
     ("OPR/", "Opera"),
@@ -98,7 +99,7 @@ def size(value: int) -> str:
 def ago(value: timedelta) -> str:
     """How long ago: ``just now``, ``3 hours ago``, and ``in 3 days`` for what lies ahead."""
     if value < timedelta(0):
-        return f"in {span(-value)}"
+        return f"in {span(-value + _AGE_OF_A_PAGE)}"
     return "just now" if value < timedelta(seconds=45) else f"{span(value)} ago"
 
 

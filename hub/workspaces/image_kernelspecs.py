@@ -118,8 +118,12 @@ class ImageKernelspecs:
         return known
 
     async def find_resource(self, source: Source, user_id: UserId, spec_name: str, file: str) -> bytes | None:
-        """A resource file (a logo, kernel.js) as last seen, or None."""
-        owner = await self._owner_for(source, user_id)
+        """A resource file (a logo, kernel.js) as last seen, or None.
+
+        Scripts and styles act as the hub's own page in the classic Notebook, so they come from the image alone: what
+        runs in a user's container could have written the user's.
+        """
+        owner = await self._owner_for(source, user_id) if _is_picture(file) else IMAGE_ITSELF
         if owner is None:
             return None
         path = self._resource(source, owner, spec_name, file)
@@ -128,6 +132,8 @@ class ImageKernelspecs:
     async def learn(self, source: Source, image_id: str, owner: UserId, hello: Hello, client: AgentClient) -> Record:
         """Remember what the owner's container says, when it differs from what is known; give what is known now."""
         specs = acceptable(hello)
+        if owner != IMAGE_ITSELF:
+            specs = _without_scripts(specs, await self.record(source, IMAGE_ITSELF))
         known = await self.record(source, owner)
         if known is not None and (known.listed, known.image_id) == (specs, image_id):
             return known
@@ -157,6 +163,8 @@ class ImageKernelspecs:
 
     async def _fetch_all(self, source: Source, owner: UserId, specs: KernelspecList, client: AgentClient) -> None:
         left = MAX_RESOURCE_BYTES
+        wanted = [self._resource(source, owner, spec.name, file) for spec in specs.specs for file in spec.resources]
+        await asyncio.to_thread(self._keep_only, self._folder_of(source, owner), {path.name for path in wanted})
         for spec in specs.specs:
             for file in spec.resources:
                 data = await self._fetch(spec.name, file, client)
@@ -200,11 +208,33 @@ class ImageKernelspecs:
             return None
 
     @staticmethod
+    def _keep_only(folder: Path, names: set[str]) -> None:
+        """Remove resources that no kernelspec has any more: a user who renames kernels would fill the disk."""
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in names and path.name != "kernelspecs.json":
+                path.unlink(missing_ok=True)
+
+    @staticmethod
     def _write(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         draft.write_bytes(data)
         draft.replace(path)
+
+
+def _is_picture(file: str) -> bool:
+    """Whether a resource is a logo, not a script or style."""
+    return file.startswith("logo-")
+
+
+def _without_scripts(specs: KernelspecList, image: Record | None) -> KernelspecList:
+    """The kernelspecs without scripts and styles that the image's kernelspecs of the same names do not have."""
+    there = {(spec.name, file) for spec in (image.specs if image is not None else []) for file in spec.resources}
+    kept = []
+    for spec in specs.specs:
+        files = [file for file in spec.resources if _is_picture(file) or (spec.name, file) in there]
+        kept.append(Kernelspec(spec.name, spec.spec, files, spec.folder))
+    return KernelspecList(specs.default, kept)
 
 
 def _size(spec: Kernelspec) -> int:

@@ -29,7 +29,7 @@ NOTEBOOK = json.dumps(
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[RunningHub]:
-    with running_hub("process") as hub:
+    with running_hub("process", {"KERNELHUB_GIT_PULL_HOSTS": '["127.0.0.1"]'}) as hub:
         yield hub
 
 

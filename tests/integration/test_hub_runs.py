@@ -212,7 +212,7 @@ async def test_the_command_line_tells_how_it_went(hub: RunningHub, client: HubCl
     assert status == 1 and "Cell 3 of 3 (In [3]) of cli.ipynb failed: ZeroDivisionError" in said, said
     assert "1/(x - 2)" in said and "\x1b" not in said
     status, _, said = await finished(command(hub, ada, "cli.ipynb", "-p", "x", "2"))
-    assert status == 1 and "output file" in said
+    assert status == 2 and "output file" in said
     assert (await finished(command(hub, ada)))[0] == 2
     assert (await finished(command(hub, ada, "cli.ipynb", "-o", "o.ipynb", "-y", "[1]")))[0] == 2
 
@@ -276,3 +276,20 @@ async def test_a_run_that_is_stopped_before_it_begins_leaves_no_kernel(client: H
     assert status == 200 and stopped["state"] in ("stopped", "succeeded"), stopped
     kernels = (await client.request("GET", "api/kernels"))[1]
     assert begun["kernel"]["id"] not in [kernel["id"] for kernel in kernels]
+
+
+async def test_a_run_ends_with_its_container(hub: RunningHub, client: HubClient) -> None:
+    await save(client, "stopped.ipynb", cell("import time\ntime.sleep(100)"))
+    begun = (await client.request("POST", "api/kernelhub/runs", {"path": "stopped.ipynb"}))[1]
+
+    async def runs() -> bool:
+        return bool((await client.request("GET", f"api/kernelhub/runs/{begun['id']}"))[1]["cell"])
+
+    await eventually(runs)
+    async with client.http.delete(f"{hub.address}/hub/api/users/ada/server") as answer:
+        assert answer.status in (202, 204)
+    over = await ended(client, begun)
+    # The agent stops its jobs first; whether the hub still hears of that is a matter of milliseconds.
+    if over["state"] != "stopped":
+        assert over["state"] == "died" and "container ended" in over["error"]["evalue"], over
+    assert (await client.request("GET", "api/kernels"))[1] == []

@@ -1,4 +1,4 @@
-// What the hub's pages do beyond links and forms. Every page works without it, except copying.
+// What the hub's pages do beyond links and forms. Every page works without it, except copying and asking first.
 
 // A sign-out that was asked for in one of our own pages (JupyterLab's menu) needs no second click.
 for (const form of document.querySelectorAll("form[data-submit-now]")) form.requestSubmit();
@@ -16,9 +16,13 @@ document.addEventListener("click", async (event) => {
   button.textContent = "Copied";
 });
 
-// A second click must not create a second thing.
+// What cannot be undone is asked first; a second click must not create a second thing.
 document.addEventListener("submit", (event) => {
   const form = event.target;
+  if (form.dataset.confirm && !window.confirm(form.dataset.confirm)) {
+    event.preventDefault();
+    return;
+  }
   if (form.dataset.sent) {
     event.preventDefault();
     return;

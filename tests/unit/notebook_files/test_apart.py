@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from hub.errors import BadRequest, TooLarge
+from hub.contents import workers
+from hub.errors import BadRequest, TooLarge, TooManyRequests
 from hub.notebook_files import apart
 from hub.notebook_files.jobs import Combine, Compare, Comparison, Line, NotebookRead, ReadText, TextWritten, WriteText
 
@@ -75,6 +77,15 @@ def test_so_many_metadata_keys_are_named_and_no_more() -> None:
     found = apart.do(Compare(file_of(), file_of(**many)), Comparison, "a.ipynb", UID)
     assert len(found.metadata) == 51
     assert found.metadata[-1] == "4950 more"
+
+
+def test_those_who_wait_for_a_conversion_leave_threads_to_all_other_file_work() -> None:
+    assert apart.MOST_WAITING <= workers.THREADS - 16
+    with ExitStack() as stack:
+        for _ in range(apart.MOST_WAITING):
+            stack.enter_context(apart._inside)
+        with pytest.raises(TooManyRequests):
+            apart.do(ReadText(b"x", ".py"), NotebookRead, "a.py")
 
 
 def test_two_notebooks_are_compared_cell_by_cell() -> None:

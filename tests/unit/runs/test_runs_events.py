@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -65,6 +66,15 @@ def test_all_that_is_kept_of_a_hostile_program_can_be_stored(name: str, text: st
     )
     assert all(map(is_storable, [progress.name, progress.output, *map(str, (progress.error or {}).values())]))
     assert 0 <= progress.cell < 2**31 and 0 <= progress.total < 2**31
+
+
+def test_of_a_flood_of_lines_only_the_edges_are_read() -> None:
+    begin, end = lines({"event": "begin", "total": 3}), lines({"event": "end", "state": "succeeded"})
+    flood = lines({"event": "cell", "cell": 2, "name": "x"}) * 100_000
+    began = time.process_time()
+    progress = follow(Progress(), begin + flood + end)
+    assert time.process_time() - began < 0.1
+    assert (progress.total, progress.cell, progress.end) == (3, 2, RunState.SUCCEEDED)
 
 
 def test_long_texts_are_cut() -> None:

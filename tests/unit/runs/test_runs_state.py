@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from hub.runs.names import names_in
 from hub.runs.state import Cell, CellState, Names, Ran, Report, examine
 
@@ -37,6 +39,18 @@ def test_a_cell_that_was_changed_since_it_ran_and_one_that_never_ran() -> None:
     assert [cell.state for cell in found.cells] == [CellState.CHANGED, CellState.NEVER_RUN, CellState.NEVER_RUN]
 
 
+def test_code_that_ran_and_is_not_in_the_file_is_counted_also_where_nothing_was_saved_yet() -> None:
+    found = report([("x = 1", 1)], ["x = 1", "print(x)", "print(x)"])
+    assert found.elsewhere == 1 and found.is_clean
+    assert report([], ["x = 1", "print(x)"]).elsewhere == 2
+    assert not report([], ["x = 1"]).is_clean and report([], []).is_clean
+
+
+def test_a_kernel_in_which_nothing_was_run_yet_is_untouched() -> None:
+    assert report([("x = 1", 1)], []).is_untouched and report([], []).is_untouched
+    assert not report([("x = 1", 1)], ["x = 2"]).is_untouched and not report([("x = 1", 1)], ["x = 1"]).is_untouched
+
+
 def test_names_of_deleted_cells_that_are_still_used_are_named_with_their_users() -> None:
     found = report([("print(gone + 1)", 2), ("def f(): return gone", 3)], ["import os\ngone = 1", "print(gone + 1)"])
     [ghost] = found.ghosts
@@ -60,3 +74,18 @@ def test_names_are_found_without_running_anything_and_ipythons_lines_are_left_ou
     assert names_in("[i for i in z]") == (set(), {"z"})
     assert names_in("%%bash\nx=1") == names_in("no python at all") == names_in("(" * 10_000) == (set(), set())
     assert names_in("class A(B):\n    x = y") == ({"A"}, {"B", "y"})
+
+
+def test_a_notebook_made_to_be_slow_is_looked_at_in_part() -> None:
+    codes = [f"a{number}" for number in range(2000)]
+    executions = [Ran(number, number, code) for number, code in enumerate(codes, 1)]
+    given = [Cell(index, codes[-1] if index < 4000 else codes[0], None) for index in range(8000)]
+    found = examine(given, executions, {}, True)
+    assert len(found.cells) == 5000 and not found.complete
+    assert found.cells[-1].before == tuple(range(1, 21))
+
+
+def test_names_are_found_soon_in_any_text() -> None:
+    began = time.process_time()
+    names_in("\n" * 20_000 + "?" + " \n" * 20_000 + "x")
+    assert time.process_time() - began < 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -32,8 +33,9 @@ async def test_following_the_link_shows_what_it_asks_for_and_starts_nothing(visi
     _, browser, jobs = visit
     page = await browser.get(f"/user/zoe/git-pull?{LINK}")
     assert page.status == 200 and jobs.started == []
-    assert "<code>https://h.example/a/course</code>" in page.text and "data-submit-now" in page.text
+    assert "<code>https://h.example/a/course</code>" in page.text
     assert page.value_of("repo") == FIELDS["repo"]  # hidden, for the form alone
+    assert "data-submit-now" not in page.text and "people you trust" in page.text
 
 
 async def test_the_form_starts_it_and_leads_to_a_page_without_the_password(visit: Any) -> None:
@@ -110,10 +112,11 @@ async def test_it_is_the_owners_alone_and_comes_back_after_signing_in(visit: Any
     assert stranger.location.startswith("/hub/login?next=/user/zoe/git-pull%3Frepo%3D")
 
 
-async def test_the_administrators_may_name_the_hosts(make_site: Any) -> None:
+async def test_the_administrators_may_name_the_hosts_and_links_to_them_need_no_click(make_site: Any) -> None:
     site = await make_site(git_pull_hosts=["github.com"])
     browser = await site.signed_in("zoe")
-    assert (await browser.get("/user/zoe/git-pull?repo=https://github.com/a/b")).status == 200
+    known = await browser.get("/user/zoe/git-pull?repo=https://github.com/a/b")
+    assert known.status == 200 and "data-submit-now" in known.text
     assert "only from github.com" in (await browser.get("/user/zoe/git-pull?repo=https://evil.example/a")).text
 
 
@@ -128,3 +131,11 @@ def test_what_is_not_of_the_programs_shape_is_passed_over() -> None:
     progress = read_progress(text, None)
     assert (progress.state, progress.text, progress.percent) == ("running", "x", 3)
     assert read_progress("", None).state == "running" and read_progress("[" * 100_000, 0).state == "failed"
+
+
+def test_a_flood_of_lines_does_not_keep_the_hub_busy() -> None:
+    flood = '{"text": "Receiving: 1%"}\n' * 150_000
+    began = time.process_time()
+    progress = read_progress(flood + '{"done": true}\n', 0)
+    assert progress.state == "done" and progress.lines == ["Receiving: 1%"]
+    assert time.process_time() - began < 0.1

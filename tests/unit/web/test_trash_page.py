@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,6 +69,8 @@ async def test_deleted_files_are_listed_restored_and_removed(site: Site, files: 
 async def test_the_trash_is_emptied(site: Site, files: ContentsOfUsers) -> None:
     browser = await site.signed_in("alice")
     contents = await deleted(site, files, browser, "a.txt", "b.txt")
+    asked = re.findall('data-confirm="([^"]+)"', (await browser.get(PAGE)).text)
+    assert set(asked) == {f"Delete {what} for ever?" for what in ("everything in the trash", "a.txt", "b.txt")}
     assert (await browser.submit(f"{PAGE}/empty", page=PAGE)).location == f"{PAGE}?done=emptied"
     assert (await contents.trash.list()).items == []
 

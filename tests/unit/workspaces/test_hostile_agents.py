@@ -24,6 +24,7 @@ from hub.workspaces import sessions as sessions_module
 from hub.workspaces.agents import Live, LiveKernel
 from hub.workspaces.connections import Connections
 from hub.workspaces.image_kernelspecs import (
+    IMAGE_ITSELF,
     MAX_LIST_BYTES,
     MAX_RESOURCE_BYTES,
     ImageKernelspecs,
@@ -69,14 +70,32 @@ async def test_what_a_users_agent_says_of_kernelspecs_is_shown_to_nobody_else(
         assert alices is not None
         assert ([s.name for s in alices.specs], alices.default) == (["python3"], "python3")
         assert await seen.find_resource(IMAGE, ALICE, "evil", "kernel.js") is None
-        assert await seen.find_resource(IMAGE, BOB, "evil", "kernel.js") is not None
+        assert await seen.find_resource(IMAGE, BOB, "evil", "logo-svg.svg") is not None
         assert await seen.find(IMAGE, UserId("carol-id")) is None
+
+
+async def test_scripts_of_kernelspecs_come_from_the_image_alone(data_dir: Path, clock: ManualClock) -> None:
+    """The classic Notebook loads kernel.js from the hub's own address; code in a container can write one."""
+    known, agent, forger = ImageKernelspecs(data_dir, clock), cast(Any, Speaker(10)), cast(Any, Speaker(666))
+    own = spec("ir", "kernel.js", "kernel.css", "logo-svg.svg", display_name="mine")
+    await known.learn(IMAGE, "id", BOB, hello(own, spec("evil", "kernel.js", "kernel.css")), forger)
+    for name in ("ir", "evil"):
+        assert await known.find_resource(IMAGE, BOB, name, "kernel.js") is None
+        assert await known.find_resource(IMAGE, BOB, name, "kernel.css") is None
+    await known.learn(IMAGE, "id", IMAGE_ITSELF, hello(spec("ir", "kernel.js", "logo-svg.svg")), agent)
+    await known.learn(IMAGE, "id", BOB, hello(own, spec("evil", "kernel.js")), forger)
+    found = await known.find(IMAGE, BOB)
+    assert found is not None
+    assert [each.resources for each in found.specs] == [["kernel.js", "logo-svg.svg"], []]
+    assert len(await known.find_resource(IMAGE, BOB, "ir", "kernel.js") or b"") == 10
+    assert len(await known.find_resource(IMAGE, BOB, "ir", "logo-svg.svg") or b"") == 666
 
 
 async def test_the_resources_that_are_kept_of_one_user_are_bounded(data_dir: Path, clock: ManualClock) -> None:
     known, agent = ImageKernelspecs(data_dir, clock), cast(Any, Speaker(size=1024**2))
     files = [f"logo-{number}.png" for number in range(19)]
-    await known.learn(IMAGE, "id", BOB, hello(*(spec(f"k{n}", *files) for n in range(20))), agent)
+    for turn in range(3):  # other names each time
+        await known.learn(IMAGE, "id", BOB, hello(*(spec(f"k{turn}.{n}", *files) for n in range(20))), agent)
     assert sum(file.stat().st_size for file in data_dir.rglob("*") if file.is_file()) <= (
         MAX_RESOURCE_BYTES + MAX_LIST_BYTES
     )
