@@ -62,6 +62,13 @@ if [ ! -d .cache/front-ends/jupyterlab_language_pack_de_DE ]; then
         echo "prepare: missing: the language pack (the package index did not answer)" >&2
 fi
 
+# Figures of ipympl: its front end is for the hub, its Python for the kernel.
+if [ ! -d .cache/ipympl ]; then
+    echo "prepare: fetching ipympl"
+    .venv/bin/python -m pip install --quiet --no-deps --target .cache/ipympl ipympl ||
+        echo "prepare: missing: ipympl (the package index did not answer)" >&2
+fi
+
 if docker info >/dev/null 2>&1; then
     .venv/bin/kernelhub image build --if-needed
 fi

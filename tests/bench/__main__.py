@@ -20,6 +20,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench import browser_open, tabs
 from tests.bench.bare import BareKernel
 from tests.bench.memory import resident_mb, tree_mb
 from tests.harness.client import HubClient, text_of
@@ -242,6 +243,8 @@ def main() -> None:
     finally:
         hub.remove()
     rows += lean_rows()
+    rows += tabs.rows()
+    rows += browser_open.rows()
     table = Table("measured", "value", "to reach")
     for row in rows:
         table.add_row(*row)

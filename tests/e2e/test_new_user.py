@@ -258,7 +258,7 @@ def test_signing_out_kills_the_page_and_its_sockets_within_five_seconds(ada: Per
     closed: list[float] = []
     ada.page.on("websocket", lambda socket: socket.on("close", lambda _: closed.append(time.monotonic())))
     ada.open_notebook("analysis.ipynb")
-    expect(second.get_by_text("Running since")).to_be_visible()
+    expect(second.get_by_text("Started ")).to_be_visible()
     second.screenshot(path=ARTEFACTS / "home.png")
     second.get_by_role("button", name=re.compile("^Sign out$", re.I)).first.click()
     began = time.monotonic()
