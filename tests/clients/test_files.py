@@ -59,7 +59,9 @@ def account(hub: RunningHub) -> Account:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     cell = {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# Title\n$x^2$"}
-    document = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = {"kernelspec": kernelspec}
+    document = {"cells": [cell], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     (account.home / "paper.ipynb").write_text(json.dumps(document))
     owner = account.home.stat()
     for path in account.home.rglob("*"):
@@ -189,9 +191,9 @@ def test_dropped_files_are_uploaded_in_chunks(ada: Person, account: Account) -> 
 
 
 def test_a_notebook_is_exported_as_pdf(ada: Person) -> None:
-    ada.page.goto(f"{ada.address}/user/ada/lab/tree/paper.ipynb")
+    ada.page.goto(f"{ada.address}/user/ada/lab/tree/paper.ipynb?reset")
     ada.wait_for_lab()
-    ada.page.locator(".jp-Dialog").get_by_role("button", name="No Kernel").click()
+    ada.page.locator(".jp-NotebookPanel:visible h1").wait_for()
     with ada.context.expect_event("download", timeout=60_000) as download:
         ada.menu("File", "Save and Export Notebook As", "PDF")
     assert download.value.suggested_filename == "paper.pdf"

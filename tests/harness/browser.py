@@ -82,6 +82,9 @@ class Person:
         """Open an existing notebook by its address."""
         self.page.goto(f"{self.address}/user/{self.name}/lab/tree/{path}")
         self.wait_for_lab()
+        # Tabs of the last layout come back as well, and menus act on the current one.
+        current = self.page.locator("#jp-main-dock-panel .lm-TabBar-tab.jp-mod-current")
+        expect(current).to_contain_text(path.rsplit("/", 1)[-1].partition("?")[0], timeout=30_000)
         self.page.locator(".jp-NotebookPanel:visible").wait_for()
         self.wait_for_idle()
 
