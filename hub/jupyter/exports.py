@@ -17,7 +17,7 @@ import msgspec
 from hub.config import Settings
 from hub.contents.models import Model
 from hub.errors import BadRequest, HubError, NotFound
-from hub.jupyter.child import BARE_ENVIRONMENT, run_module
+from hub.jupyter.child import BARE_ENVIRONMENT, MAX_OUTPUT_BYTES, TooMuchOutput, run_module
 from hub.jupyter.files import SANDBOX_POLICY, attachment, check_embeddable
 from hub.jupyter.handler import JupyterHandler, LargeBodyHandler
 from hub.jupyter.turns import Turns
@@ -25,7 +25,6 @@ from hub.jupyter.turns import Turns
 EXPORT_SECONDS = 60.0
 WAIT_SECONDS = 30.0
 MAX_NOTEBOOK_BYTES = 64 * 1024**2
-MAX_OUTPUT_BYTES = 256 * 1024**2
 _KEPT = ("JUPYTER_PATH", "JUPYTER_DATA_DIR")  # where an administrator's templates are
 PDF = "pdf"
 PDF_NAMES = frozenset({PDF, "webpdf"})
@@ -171,7 +170,10 @@ async def _run_child(module: str, asked: msgspec.Struct, given: bytes) -> bytes:
         ended = await run_module(module, stdin=stdin, seconds=EXPORT_SECONDS, environment=environment)
     except TimeoutError as error:
         raise ExportFailed(f"nbconvert failed: it took longer than {EXPORT_SECONDS:.0f} seconds.") from error
-    if ended.status != 0 or len(ended.output) > MAX_OUTPUT_BYTES:
+    except TooMuchOutput as error:
+        most = MAX_OUTPUT_BYTES // 1024**2
+        raise ExportFailed(f"nbconvert failed: its result was larger than {most} MiB.") from error
+    if ended.status != 0:
         said = ended.complaints.splitlines()
-        raise ExportFailed(f"nbconvert failed: {said[-1][:300] if said else 'its result was too large'}")
+        raise ExportFailed(f"nbconvert failed: {said[-1][:300] if said else 'it ended without a word'}")
     return ended.output

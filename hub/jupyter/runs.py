@@ -82,6 +82,12 @@ def run_model(run: Run) -> RunModel:
     )
 
 
+def _without_traceback(model: RunModel) -> RunModel:
+    if model.error is None:
+        return model
+    return msgspec.structs.replace(model, error={k: v for k, v in model.error.items() if k != "traceback"})
+
+
 def run_id_of(value: str) -> RunId:
     """A run's id in an address. Raises NotFound when it is none."""
     try:
@@ -94,8 +100,8 @@ class RunsHandler(JupyterHandler):
     """The user's runs."""
 
     async def get(self, _name: str) -> None:
-        """List them, the newest first."""
-        self.write_json([run_model(run) for run in await self.services.runs.list(self.user)])
+        """List them, the newest first, without tracebacks: those are in each run's own answer."""
+        self.write_json([_without_traceback(run_model(run)) for run in await self.services.runs.list(self.user)])
 
     async def post(self, _name: str) -> None:
         """Begin one; the answer comes at once, and its address tells how far it is."""

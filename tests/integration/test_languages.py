@@ -110,6 +110,7 @@ async def test_a_language_does_what_notebooks_need(client: HubClient, language: 
         errors = [m["content"] for m in failed if m["header"]["msg_type"] == "error"]
         assert bool(errors) == language.error_is_a_message
         assert language.error in json.dumps(errors) + text_of(failed)
+        await goes_on(kernel, language.says_hi)
 
         completed = await ask(kernel, "complete_request", {"code": language.begun, "cursor_pos": len(language.begun)})
         assert any(match.startswith(language.completes) for match in completed["matches"])
@@ -183,7 +184,7 @@ async def begun(kernel: KernelConnection, code: str) -> str:
 
 
 async def goes_on(kernel: KernelConnection, code: str) -> None:
-    """Run code after an interrupt. For a moment some kernels answer that they abort what was queued."""
+    """Run code after an error or an interrupt. For a moment some kernels answer that they abort what was queued."""
     async with asyncio.timeout(20):
         while (await ask(kernel, "execute_request", cell(code)))["status"] != "ok":
             await asyncio.sleep(0.05)
