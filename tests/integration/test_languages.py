@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from tests.harness.accounts import Account, add_account
 from tests.harness.client import HubClient, KernelConnection, Message, text_of
 from tests.harness.running import RunningHub, running_hub
-from tests.integration.images import image_of
+from tests.integration.images import image_of, image_of_registry
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,14 @@ LANGUAGES = [
     ),
 ]  # fmt: skip
 IDS = [language.kernel for language in LANGUAGES]
+FROM_REGISTRIES = [
+    Language(
+        "julia", "julia-1.11", 'println("hi")', 'error("boom")', "boom", "printl", "println",
+        'display("text/html", "<b>x</b>")', "text/html", 'println("waiting"); flush(stdout); sleep(60)', None,
+    ),
+    replace(LANGUAGES[0], image="conda"),
+]  # fmt: skip
+"""Built on images, or with packages, that only the internet has."""
 
 
 @pytest.fixture(scope="module")
@@ -101,39 +109,17 @@ async def client(hub: RunningHub, ada: Account) -> AsyncIterator[HubClient]:
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=IDS)
 async def test_a_language_does_what_notebooks_need(client: HubClient, language: Language) -> None:
-    session = await client.start_session(f"{language.kernel}.ipynb", language.kernel)
-    kernel_id = session["kernel"]["id"]
-    async with client.kernel(kernel_id) as kernel:
-        assert "hi" in text_of(await kernel.execute(language.says_hi, 60))
+    await does_what_notebooks_need(client, language)
 
-        failed = await kernel.execute(language.fails)
-        errors = [m["content"] for m in failed if m["header"]["msg_type"] == "error"]
-        assert bool(errors) == language.error_is_a_message
-        assert language.error in json.dumps(errors) + text_of(failed)
-        await goes_on(kernel, language.says_hi)
 
-        completed = await ask(kernel, "complete_request", {"code": language.begun, "cursor_pos": len(language.begun)})
-        assert any(match.startswith(language.completes) for match in completed["matches"])
-
-        if language.shows is not None:
-            shown = await kernel.execute(language.shows)
-            kinds = {"display_data", "execute_result"}
-            assert any(language.mime in m["content"]["data"] for m in shown if m["header"]["msg_type"] in kinds)
-
-        if language.asks is not None:
-            assert "got ada" in await answered(kernel, language.asks, "ada")
-
-        waiting = await begun(kernel, language.waits)
-        assert (await client.request("POST", f"api/kernels/{kernel_id}/interrupt"))[0] == 204
-        await reply_to(kernel, waiting)
-        await goes_on(kernel, language.says_hi)
-        (before,) = (await client.request("GET", "api/kernels"))[1]
-        assert "reason" not in before, before
-
-    status, restarted = await client.request("POST", f"api/kernels/{kernel_id}/restart")
-    assert (status, restarted["id"]) == (200, kernel_id)
-    async with client.kernel(kernel_id) as kernel:
-        assert "hi" in text_of(await kernel.execute(language.says_hi, 60))
+@pytest.mark.parametrize("language", FROM_REGISTRIES, ids=["julia", "conda"])
+async def test_images_of_registries_do_too_where_one_answers(language: Language) -> None:
+    profile = {"image": image_of_registry(language.image), "memory_bytes": 4 * 1024**3}
+    settings = {"KERNELHUB_PROFILES": json.dumps({"it": profile}), "KERNELHUB_DEFAULT_PROFILE": "it"}
+    with running_hub("docker", settings) as hub:
+        account = await asyncio.to_thread(add_account, hub, "ada")
+        async with HubClient(hub.address, account.name, account.token) as client:
+            await does_what_notebooks_need(client, language)
 
 
 async def test_the_launcher_shows_every_language_before_anything_of_it_ran(hub: RunningHub) -> None:
@@ -205,3 +191,39 @@ async def answered(kernel: KernelConnection, code: str, line: str) -> str:
                 state = message["content"].get("execution_state")
                 if state == "idle" and message["parent_header"].get("msg_id") == message_id:
                     return text_of(printed)
+
+
+async def does_what_notebooks_need(client: HubClient, language: Language) -> None:
+    session = await client.start_session(f"{language.kernel}.ipynb", language.kernel)
+    kernel_id = session["kernel"]["id"]
+    async with client.kernel(kernel_id) as kernel:
+        assert "hi" in text_of(await kernel.execute(language.says_hi, 60))
+
+        failed = await kernel.execute(language.fails)
+        errors = [m["content"] for m in failed if m["header"]["msg_type"] == "error"]
+        assert bool(errors) == language.error_is_a_message
+        assert language.error in json.dumps(errors) + text_of(failed)
+        await goes_on(kernel, language.says_hi)
+
+        completed = await ask(kernel, "complete_request", {"code": language.begun, "cursor_pos": len(language.begun)})
+        assert any(match.startswith(language.completes) for match in completed["matches"])
+
+        if language.shows is not None:
+            shown = await kernel.execute(language.shows)
+            kinds = {"display_data", "execute_result"}
+            assert any(language.mime in m["content"]["data"] for m in shown if m["header"]["msg_type"] in kinds)
+
+        if language.asks is not None:
+            assert "got ada" in await answered(kernel, language.asks, "ada")
+
+        waiting = await begun(kernel, language.waits)
+        assert (await client.request("POST", f"api/kernels/{kernel_id}/interrupt"))[0] == 204
+        await reply_to(kernel, waiting)
+        await goes_on(kernel, language.says_hi)
+        (before,) = (await client.request("GET", "api/kernels"))[1]
+        assert "reason" not in before, before
+
+    status, restarted = await client.request("POST", f"api/kernels/{kernel_id}/restart")
+    assert (status, restarted["id"]) == (200, kernel_id)
+    async with client.kernel(kernel_id) as kernel:
+        assert "hi" in text_of(await kernel.execute(language.says_hi, 60))
