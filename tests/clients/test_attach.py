@@ -34,13 +34,19 @@ def laptop(hub: RunningHub, ada: Account, data_dir: Path) -> Laptop:
 
 @pytest.fixture
 async def browser(hub: RunningHub, ada: Account) -> AsyncIterator[HubClient]:
-    """Ada's notebook, as far as the hub sees it; her kernels end with the test."""
+    """Ada's notebook, as far as the hub sees it; no kernel but those that the test starts."""
     async with HubClient(hub.address, ada.name, ada.token) as client:
+        await shut_all(client)
         yield client
-        async with asyncio.timeout(SECONDS):
-            while left := await kernels(client):  # again and again: a test may have killed the proxy
-                for kernel_id in left:
-                    await client.request("DELETE", f"api/kernels/{kernel_id}")
+        await shut_all(client)
+
+
+async def shut_all(client: HubClient) -> None:
+    """Shut what a test has left, again and again: it may have killed the proxy."""
+    async with asyncio.timeout(SECONDS):
+        while left := await kernels(client):
+            for kernel_id in left:
+                await client.request("DELETE", f"api/kernels/{kernel_id}")
 
 
 async def kernels(browser: HubClient) -> list[str]:
