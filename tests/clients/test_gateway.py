@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import subprocess
@@ -15,13 +16,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from playwright.sync_api import TimeoutError
 
 from tests.conftest import missing
 from tests.harness.accounts import Account, add_account
 from tests.harness.browser import CHROMIUM, chromium
 from tests.harness.client import HubClient, text_of
 from tests.harness.outside import Laptop
-from tests.harness.running import RunningHub, running_hub
+from tests.harness.running import RunningHub, eventually, running_hub
 
 TOKEN = "local"
 SECONDS = 40.0
@@ -225,6 +227,15 @@ def test_jupyterlab_of_the_local_server_runs_cells_on_the_hub(server: str, ada: 
         page.locator(".jp-LauncherCard[data-category='Notebook']").first.click()
         page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for()
         page.locator(".jp-Notebook .cm-content").first.click()
-        page.keyboard.type("import os; print(os.getcwd())")
-        page.keyboard.press("Shift+Enter")
-        page.locator(".jp-OutputArea-output", has_text=str(ada.home)).wait_for()
+        page.keyboard.insert_text("import os; print(os.getcwd())")
+        output = page.locator(".jp-OutputArea-output", has_text=str(ada.home))
+
+        def run_again() -> bool:
+            # The local server's connection to the gateway may begin anew in its first second; what ran then is lost.
+            page.locator(".jp-Notebook .cm-content").first.click()
+            page.keyboard.press("Shift+Enter")
+            with contextlib.suppress(TimeoutError):
+                output.wait_for(timeout=4_000)
+            return output.count() == 1
+
+        eventually(run_again, SECONDS, "the output")
