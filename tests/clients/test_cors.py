@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.conftest import missing
 from tests.harness.accounts import Account, add_account
-from tests.harness.browser import CHROMIUM, Person, chromium
+from tests.harness.browser import Person
 from tests.harness.node import PACKAGES
 from tests.harness.running import RunningHub, running_hub
 
@@ -97,14 +97,6 @@ def hub(sites: list[str]) -> Iterator[RunningHub]:
 @pytest.fixture(scope="module")
 def ada(hub: RunningHub) -> Account:
     return add_account(hub, "ada")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        missing("Chromium", "bash tests/prepare.sh")
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,8 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.conftest import missing
 from tests.harness.accounts import PASSWORD, Account, add_account
-from tests.harness.browser import ARTEFACTS, CHROMIUM, Person, chromium
+from tests.harness.browser import ARTEFACTS, Person
 from tests.harness.course import Course, published
 from tests.harness.running import RunningHub, running_hub
 
@@ -31,14 +30,6 @@ NOTEBOOK = json.dumps(
 def hub() -> Iterator[RunningHub]:
     with running_hub("process", {"KERNELHUB_GIT_PULL_HOSTS": '["127.0.0.1"]'}) as hub:
         yield hub
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        missing("Chromium", "bash tests/prepare.sh")
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

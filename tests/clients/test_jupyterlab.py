@@ -16,9 +16,8 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.conftest import missing
 from tests.harness.accounts import PASSWORD, Account, add_account
-from tests.harness.browser import CHROMIUM, Person, chromium
+from tests.harness.browser import Person
 from tests.harness.console import Watch
 from tests.harness.running import RunningHub, eventually, running_hub
 
@@ -62,14 +61,6 @@ def account(hub: RunningHub) -> Account:
     for path in account.home.rglob("*"):
         os.chown(path, owner.st_uid, owner.st_gid)
     return account
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        missing("Chromium", "bash tests/prepare.sh")
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

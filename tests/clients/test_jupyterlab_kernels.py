@@ -20,7 +20,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.conftest import missing
 from tests.harness.accounts import PASSWORD, Account, add_account
-from tests.harness.browser import CHROMIUM, Person, chromium
+from tests.harness.browser import Person
 from tests.harness.console import Watch
 from tests.harness.containers import engine_answers
 from tests.harness.running import RunningHub, eventually, running_hub
@@ -61,14 +61,6 @@ def account(hub: RunningHub) -> Account:
     document = {"cells": cells, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}}}
     write(account, "numbers.ipynb", json.dumps({**document, "nbformat": 4, "nbformat_minor": 5}))
     return account
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        missing("Chromium", "bash tests/prepare.sh")
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

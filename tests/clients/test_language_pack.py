@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.conftest import missing
 from tests.harness.accounts import PASSWORD
-from tests.harness.browser import CHROMIUM, Person, chromium
+from tests.harness.browser import Person
 from tests.harness.console import Watch
 from tests.harness.front_pages import config_of
 from tests.harness.running import RunningHub, running_hub
@@ -33,14 +33,6 @@ def hub() -> Iterator[RunningHub]:
         for name in ("ada", "bob"):
             hub.cli("user", "add", name, "--password-stdin", input=PASSWORD)
         yield hub
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        missing("Chromium", "bash tests/prepare.sh")
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import missing
 from tests.harness.accounts import PASSWORD
-from tests.harness.browser import CHROMIUM, Person, chromium
+from tests.harness.browser import Person
 from tests.harness.console import Watch
 from tests.harness.containers import engine_answers
 from tests.harness.running import RunningHub, eventually, running_hub
@@ -30,14 +30,6 @@ def hub() -> Iterator[RunningHub]:
         for name in ("ada", "bob"):
             hub.cli("user", "add", name, "--password-stdin", input=PASSWORD)
         yield hub
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        missing("Chromium", "bash tests/prepare.sh")
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
