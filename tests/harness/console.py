@@ -11,6 +11,8 @@ HARMLESS = (
     # JupyterLab 4.6 and Notebook 7.6 say these on plain `jupyter notebook` too (compared on 2026-11-22):
     r"Cannot read properties of undefined \(reading 'schema'\)",  # settings of plugins that Notebook leaves out
     r"Cannot convert undefined or null to object",  # the same
+    # A terminal is told the theme while its xterm is still being loaded (jupyterlab/packages/terminal, setOption).
+    r"Cannot read properties of undefined \(reading 'options'\)\s+at \S+\.setOption ",
     r"^page: Disposed$",  # the tree, whose tab opened a notebook elsewhere
     r"Comm not found for comm id",  # the widget manager asks after widgets of another client
     r"GL Driver Message|WebGL",  # the terminal's renderer on a machine without a graphics card
@@ -31,9 +33,10 @@ class Watch:
             self._watch(page)
 
     def complaints(self, expected: Sequence[str] = ()) -> list[str]:
-        """What was said and is neither harmless nor matches one of the `expected` patterns."""
+        """What was said since the last call and is neither harmless nor matches one of the `expected` patterns."""
         known = re.compile("|".join((*HARMLESS, *expected)))
-        return [line for line in self._said if not known.search(line)]
+        said, self._said = self._said, []
+        return [line for line in said if not known.search(line)]
 
     def _watch(self, page: Page) -> None:
         page.on("console", self._console)
