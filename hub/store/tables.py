@@ -13,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     UniqueConstraint,
+    text,
 )
 
 from hub.store.types import BigKey, Json, PlainText, UtcDateTime
@@ -56,6 +57,12 @@ users = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("disabled_at", UtcDateTime),
     Column("last_activity_at", UtcDateTime),
+    Column("display_name", PlainText),
+    Column("email", PlainText),
+    # Marked for deletion since then: barred like a disabled user, and gone with the files when the grace is over.
+    Column("removed_at", UtcDateTime),
+    Index(None, "last_activity_at"),
+    Index(None, "created_at"),
 )
 
 passwords = Table(
@@ -77,8 +84,98 @@ sign_ins = Table(
     Column("address", PlainText, nullable=False),
     Column("user_agent", PlainText, nullable=False),
     Column("revoked_at", UtcDateTime),
+    # By whom this person was signed in, None for a password of the hub; its own words for them and their session.
+    Column("provider", PlainText),
+    Column("provider_issuer", PlainText),
+    Column("provider_subject", PlainText),
+    Column("provider_sid", PlainText),
+    Column("provider_data", Json),
+    # The cookie's secret is changed now and then; the one before counts for a moment, for requests under way.
+    Column("rotated_at", UtcDateTime),
+    Column("previous_digest", LargeBinary),
+    # When and by what token of the pages this browser last proved that a person with permissions sits there.
+    Column("presence_digest", LargeBinary),
+    Column("presence_at", UtcDateTime),
     Index(None, "user_id"),
     Index(None, "last_seen_at"),
+    Index(None, "previous_digest"),
+    Index(None, "provider_issuer", "provider_subject"),
+)
+
+# Who somebody is to a provider: its issuer and its subject, never an e-mail address.
+provider_identities = Table(
+    "provider_identities",
+    metadata,
+    Column("issuer", PlainText, primary_key=True),
+    Column("subject", PlainText, primary_key=True),
+    _user(),
+    Column("provider", PlainText, nullable=False),
+    Column("claims", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime),
+    Index(None, "user_id"),
+)
+
+# Authenticator apps, passkeys and recovery codes.
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    _user(),
+    Column("kind", PlainText, nullable=False),
+    Column("name", PlainText, nullable=False),
+    Column("credential_id", LargeBinary, unique=True),
+    Column("data", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime),
+    Index(None, "user_id"),
+)
+
+# Wrong passwords and codes, by what they are counted (hub.auth.throttle); forgotten an hour after the last.
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("kind", PlainText, primary_key=True),
+    Column("key", PlainText, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Index(None, "last_at"),
+)
+
+# Sign-ins that are under way elsewhere: at a provider, in a learning platform, or at the second factor.
+sign_in_attempts = Table(
+    "sign_in_attempts",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("purpose", PlainText, nullable=False),
+    Column("data", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index(None, "expires_at"),
+)
+
+# What counts once only (nonces, ids of tokens, codes), until it would be refused for its age.
+used_once = Table(
+    "used_once",
+    metadata,
+    Column("purpose", PlainText, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index(None, "expires_at"),
+)
+
+# People who asked for an account and wait for an administrator's word.
+registrations = Table(
+    "registrations",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("name", PlainText, nullable=False, unique=True),
+    Column("password_hash", PlainText, nullable=False),
+    Column("display_name", PlainText, nullable=False),
+    Column("email", PlainText, nullable=False),
+    Column("message", PlainText, nullable=False),
+    Column("address", PlainText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 tokens = Table(
@@ -114,6 +211,10 @@ groups = Table(
     Column("id", PlainText, primary_key=True),
     Column("name", PlainText, nullable=False, unique=True),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("display_name", PlainText, nullable=False, server_default=text("''")),
+    Column("properties", Json, nullable=False, server_default=text("'{}'")),
+    # Who keeps it: ``hub``, or the provider or learning platform whose claims make its members.
+    Column("source", PlainText, nullable=False, server_default="hub"),
 )
 
 memberships = Table(
@@ -121,6 +222,8 @@ memberships = Table(
     metadata,
     Column("group_id", PlainText, ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
     _user(primary_key=True),
+    Column("role", PlainText, nullable=False, server_default="member"),
+    Column("source", PlainText, nullable=False, server_default="hub"),
     Index(None, "user_id"),
 )
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from tornado.routing import URLSpec
 
 from hub.web import (
-    admin,
-    api,
-    culling,
     git_pull,
     health,
-    home,
     internal,
     notebook_choices,
     notebook_diff,
     notebook_state,
     pages,
-    sign_in,
     static,
     trash,
 )
+from hub.web.account import home
+from hub.web.admin import containers, people
+from hub.web.api import culling
+from hub.web.api import handlers as api
+from hub.web.signing_in import pages as sign_in
 
 _ID = r"([0-9a-f-]{1,64})"
 _NAME = r"([^/]+)"
@@ -66,11 +66,11 @@ def routes() -> list[URLSpec]:
         URLSpec(rf"/user/{_NAME}/diff", notebook_diff.NotebookDiffPage),
         URLSpec(rf"/user/{_NAME}/state", notebook_state.NotebookStatePage),
         # Pages for administrators
-        URLSpec(r"/hub/admin", admin.PeoplePage),
-        URLSpec(rf"/hub/admin/users/{_NAME}", admin.PersonPage),
-        URLSpec(rf"/hub/admin/users/{_NAME}/{_ACTION}", admin.PersonAction),
-        URLSpec(r"/hub/admin/containers", admin.ContainersPage),
-        URLSpec(rf"/hub/admin/containers/{_ID}/stop", admin.StopContainer),
+        URLSpec(r"/hub/admin", people.PeoplePage),
+        URLSpec(rf"/hub/admin/users/{_NAME}", people.PersonPage),
+        URLSpec(rf"/hub/admin/users/{_NAME}/{_ACTION}", people.PersonAction),
+        URLSpec(r"/hub/admin/containers", containers.ContainersPage),
+        URLSpec(rf"/hub/admin/containers/{_ID}/stop", containers.StopContainer),
         # REST API
         URLSpec(r"/hub/api/?", api.Root),
         URLSpec(r"/hub/api/info", api.Info),

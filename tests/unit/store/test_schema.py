@@ -108,7 +108,7 @@ async def test_copying_a_table_keeps_the_rows_that_refer_to_it(own_database: str
     def copy(connection: Connection) -> None:
         operations = Operations(MigrationContext.configure(connection))
         with operations.batch_alter_table("users", recreate="always" if is_sqlite(connection) else "auto") as batch:
-            batch.drop_column("last_activity_at")
+            batch.drop_column("display_name")
 
     async with schema.connected(own_database) as connection:
         await connection.run_sync(copy)

@@ -9,7 +9,7 @@ import pytest
 
 from hub.config import Profile
 from hub.domain.users import Role
-from hub.web.api import PAGED
+from hub.web.api.handlers import PAGED
 from tests.unit.web.conftest import PASSWORD, Browser, Site, SiteMaker
 
 

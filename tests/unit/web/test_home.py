@@ -11,7 +11,7 @@ from hub.domain.ids import KernelId, SessionId, UserId
 from hub.domain.kernels import KernelState, Session
 from hub.domain.users import Role, User
 from hub.errors import AgentSilent
-from hub.web.my_containers import use_of
+from hub.web.account.my_containers import use_of
 from hub.workspaces.image_kernelspecs import KernelspecList
 from proxy.contract.agent import Kernelspec
 from tests.unit.web.conftest import OTHER_PASSWORD, PASSWORD, Site, SiteMaker

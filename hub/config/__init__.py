@@ -11,18 +11,9 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -30,7 +21,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-GIB = 1024**3
+from hub.config.culling import Culling
+from hub.config.profiles import GIB, Profile
+from hub.config.values import Span
+
+__all__ = ["GIB", "ConfigError", "Culling", "Profile", "Settings", "Span", "load_settings"]
+
 DEFAULT_HUB_PORT = 8081
 """Where a hub listens that `serve` did not give a free port."""
 DEFAULT_METRICS_PORT = 8082
@@ -46,73 +42,12 @@ class ConfigError(Exception):
     """The configuration is wrong; the message lists every mistake, a line each."""
 
 
-_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)\Z", re.ASCII)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?", re.ASCII)
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:]+", re.ASCII)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def _read_span(value: object) -> object:
-    """A span of time as people write it, in a file or in the environment: ``90``, ``90s``, ``15m``, ``4h``, ``7d``.
-
-    ISO 8601 (``PT15M``) is left to pydantic.
-    """
-    if not isinstance(value, str) or value.startswith("P"):
-        return value
-    found = _SPAN.match(value.strip())
-    if found is None:
-        raise ValueError("a span of time is seconds, or a number with s, m, h, d or w: 90, 15m, 4h, 7d")
-    return timedelta(**{_UNITS[found[2]]: float(found[1])})
-
-
-Span = Annotated[timedelta, BeforeValidator(_read_span), Field(ge=timedelta(0))]
 
 
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}\Z")
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Profile(_Section):
-    """What a workspace is made of: image, limits and network."""
-
-    display_name: str = Field("Python", description="What users see.")
-    image: str = Field(
-        "kernelhub/datascience:latest",
-        description="Image that the engine has; it is never pulled by itself.",
-    )
-    memory_bytes: int | None = Field(2 * GIB, ge=64 * 1024**2, description="Memory limit, swap included.")
-    cpus: float | None = Field(2.0, gt=0, description="CPU limit, in cores.")
-    pids: int | None = Field(512, ge=16, description="Most processes and threads at once.")
-    tmp_bytes: int = Field(512 * 1024**2, ge=1024**2, description="Size of the container's /tmp, in memory.")
-    network: Literal["none", "internet"] = Field(
-        "internet", description="`none`, or `internet`: a bridge on which containers cannot reach each other."
-    )
-    home: str = Field("/home/jovyan", description="Where the user's home is inside the container.")
-    environment: dict[str, str] = Field({}, description="Additional environment variables.")
-    spare_kernels: int = Field(1, ge=0, le=4, description="Kernels started ahead of the first notebook.")
-    kernels: list[str] = Field(
-        [], description="Kernelspecs of the image that are offered, the first as the default; empty: all."
-    )
-
-
-class Culling(_Section):
-    """When idle things end. An empty string or 0 means never."""
-
-    kernel_idle: Span | None = Field(timedelta(hours=4), description="Idle time after which a kernel is shut.")
-    workspace_empty: Span | None = Field(
-        timedelta(minutes=15), description="Time without kernels after which a container is stopped."
-    )
-    cull_connected: bool = Field(True, description="Whether an open but idle tab does not keep a kernel alive.")
-    interval: Span = Field(timedelta(seconds=15), ge=timedelta(seconds=0.1), description="How often the hub looks.")
-
-    @field_validator("kernel_idle", "workspace_empty", mode="before")
-    @classmethod
-    def _never(cls, value: object) -> object:
-        return None if value in ("", 0, "0") else value
 
 
 class Settings(BaseSettings):

@@ -21,8 +21,8 @@ from hub.domain.workspace import WorkspaceState
 from hub.errors import BadRequest, Conflict, Forbidden, HubError, NotFound
 from hub.http.handler import Access, HubHandler
 from hub.store.unit import Unit
-from hub.web import people
-from hub.web.api_models import (
+from hub.web import removal
+from hub.web.api.models import (
     ChangedUser,
     NewToken,
     NewUser,
@@ -194,7 +194,7 @@ class OneUser(ApiHandler):
             role = Role.ADMIN if change.admin else Role.USER
             user = await services.users.set_role(user, role, actor, self.address)
         if change.disabled is True:
-            user = await people.disable(services, user, actor, self.address)
+            user = await removal.disable(services, user, actor, self.address)
         elif change.disabled is False:
             user = await services.users.enable(user, actor, self.address)
         self.write_json(await self.model(user))
@@ -203,7 +203,7 @@ class OneUser(ApiHandler):
         """Stop the user's containers and delete the user (204)."""
         self.require_admin()
         user = await self.services.users.get(name)
-        await people.delete(self.services, user, self.identity.user.id, self.address)
+        await removal.delete(self.services, user, self.identity.user.id, self.address)
         self.set_status(204)
 
 

@@ -1,37 +1,15 @@
-"""Administrators' pages: people and running containers."""
+"""Administrators' pages about people: who there is, and one person."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote, urlencode
 
-from hub.domain.ids import WorkspaceId
-from hub.domain.kernels import KernelState
 from hub.domain.users import Role, User
-from hub.domain.workspace import Workspace
-from hub.errors import BadRequest, Conflict, HubError, NotFound
-from hub.http.handler import Access
-from hub.web import people
-from hub.web.page import PageHandler
+from hub.errors import BadRequest, Conflict, HubError
+from hub.web import removal
+from hub.web.admin.page import AdminPage
 
 PAGE_SIZE = 50
-_DONE = {
-    "added": "The user was added and can sign in.",
-    "deleted": "The user was deleted.",
-    "stopped": "The container was stopped.",
-    "changed": "Done.",
-}
-
-
-class AdminPage(PageHandler):
-    """Base of the administrators' pages."""
-
-    access = Access.ADMIN
-
-    def done(self) -> str:
-        """What the page that led here has done, in words."""
-        return _DONE.get(self.get_query_argument("done", ""), "")
 
 
 class PeoplePage(AdminPage):
@@ -138,13 +116,13 @@ class PersonAction(PersonPage):
             case "delete":
                 if self.field("confirm").strip() != person.name:
                     raise BadRequest(f"Type the name {person.name} to delete this user; nothing was deleted.")
-                await people.delete(services, person, actor, address)
+                await removal.delete(services, person, actor, address)
                 self.redirect("/hub/admin?done=deleted")
                 return
             case "sign-out":
                 await services.sign_ins.revoke_all(person.id, actor, address)
             case "disable":
-                await people.disable(services, person, actor, address)
+                await removal.disable(services, person, actor, address)
             case "enable":
                 await services.users.enable(person, actor, address)
             case "promote":
@@ -152,63 +130,6 @@ class PersonAction(PersonPage):
             case "demote":
                 await services.users.set_role(person, Role.USER, actor, address)
         self.redirect(f"/hub/admin/users/{quote(person.name, safe='@+')}?done=changed")
-
-
-@dataclass(frozen=True, slots=True)
-class RunningPlace:
-    """A workspace that is not stopped, whose it is, and how many kernels it has and how many are busy."""
-
-    workspace: Workspace
-    owner: User | None
-    kernels: int
-    busy: int
-
-
-class ContainersPage(AdminPage):
-    """``/hub/admin/containers``: what runs."""
-
-    active = "containers"
-
-    async def get(self) -> None:
-        """List the running containers, the longest running first."""
-        places = await self._places()
-        several = len(self.services.settings.profiles) > 1
-        self.show("containers.html", places=places, several=several, done=self.done(), problem="")
-
-    async def _places(self) -> list[RunningPlace]:
-        running = await self.services.workspaces.list_running()
-        places = []
-        async with self.services.store.reading() as unit:
-            for workspace in running:
-                kernels = await unit.kernels.list_in(workspace.id)
-                owner = await unit.users.find(workspace.user_id)
-                busy = sum(kernel.state is KernelState.BUSY for kernel in kernels)
-                places.append(RunningPlace(workspace, owner, len(kernels), busy))
-        return sorted(places, key=_by_start)
-
-
-class StopContainer(AdminPage):
-    """``/hub/admin/containers/<id>/stop``."""
-
-    async def post(self, workspace_id: str) -> None:
-        """Stop it, and go back to where the button was."""
-        actor = self.identity.user.id
-        await self.services.workspaces.stop(WorkspaceId(workspace_id), "stopped by an administrator", actor=actor)
-        back = self.field("back", 64)
-        if not back:
-            self.redirect("/hub/admin/containers?done=stopped")
-            return
-        try:
-            person = await self.services.users.get(back)
-        except NotFound:
-            self.redirect("/hub/admin?done=stopped")
-            return
-        self.redirect(f"/hub/admin/users/{quote(person.name, safe='@+')}?done=stopped")
-
-
-def _by_start(place: RunningPlace) -> Any:
-    started = place.workspace.started_at
-    return (started is None, started.timestamp() if started else 0.0)
 
 
 def _page_url(search: str, offset: int) -> str:

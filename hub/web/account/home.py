@@ -8,7 +8,7 @@ from hub.auth.tokens import parse_lifetime
 from hub.domain.ids import SignInId, TokenId
 from hub.domain.workspace import WorkspaceState
 from hub.errors import BadRequest, Conflict, HubError, NotFound, PasswordRefused, TooManyRequests, WrongPassword
-from hub.web.my_containers import my_containers
+from hub.web.account.my_containers import my_containers
 from hub.web.page import PageHandler, lab_path
 
 _DONE = {

@@ -1,0 +1,34 @@
+"""Profiles: what containers are made of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from hub.config.values import Section
+
+GIB = 1024**3
+
+
+class Profile(Section):
+    """What a workspace is made of: image, limits and network."""
+
+    display_name: str = Field("Python", description="What users see.")
+    image: str = Field(
+        "kernelhub/datascience:latest",
+        description="Image that the engine has; it is never pulled by itself.",
+    )
+    memory_bytes: int | None = Field(2 * GIB, ge=64 * 1024**2, description="Memory limit, swap included.")
+    cpus: float | None = Field(2.0, gt=0, description="CPU limit, in cores.")
+    pids: int | None = Field(512, ge=16, description="Most processes and threads at once.")
+    tmp_bytes: int = Field(512 * 1024**2, ge=1024**2, description="Size of the container's /tmp, in memory.")
+    network: Literal["none", "internet"] = Field(
+        "internet", description="`none`, or `internet`: a bridge on which containers cannot reach each other."
+    )
+    home: str = Field("/home/jovyan", description="Where the user's home is inside the container.")
+    environment: dict[str, str] = Field({}, description="Additional environment variables.")
+    spare_kernels: int = Field(1, ge=0, le=4, description="Kernels started ahead of the first notebook.")
+    kernels: list[str] = Field(
+        [], description="Kernelspecs of the image that are offered, the first as the default; empty: all."
+    )
