@@ -10,7 +10,7 @@ from typing import Any
 
 import zmq
 
-from hub.agent import bounds, wire
+from hub.agent import bounds, log, wire
 from hub.agent.loop import Loop
 from hub.agent.peers import Peer, Peers
 
@@ -58,7 +58,7 @@ class Server:
 
     def _handle(self, peer: Peer, frame: bytes) -> None:
         try:
-            request_id, op, args = wire.parse(frame)
+            request_id, op, args, cause = wire.parse(frame)
         except wire.Unanswerable:
             return
 
@@ -66,8 +66,11 @@ class Server:
             self.peers.send(peer, wire.success(request_id, result))
 
         try:
-            result = self.perform(peer, wire.check(request_id, op, args), answer)
+            request = wire.check(request_id, op, args, cause)
+            log.asked(request.op, request.args, request.cause)
+            result = self.perform(peer, request, answer)
         except wire.Refusal as refusal:
+            log.asked(op[:64], {}, cause, refusal.code)
             self.peers.send(peer, wire.refusal(request_id, refusal.code, refusal.message))
         except Exception as error:
             sys.excepthook(*sys.exc_info())

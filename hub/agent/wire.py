@@ -1,6 +1,7 @@
 """The protocol's requests and replies: JSON to checked values and back; no I/O.
 
-A request is ``{"id": int, "op": str, "args": {…}}``. Every argument has a checker; what has none is refused.
+A request is ``{"id": int, "op": str, "args": {…}, "cause": str}``. Every argument has a checker; what has none is
+refused. `cause` names the request of a client that it is made for; only the log looks at it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ Checker = Callable[[object], object]
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_CAUSE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _PROGRAM_NAME = re.compile(r"[a-z][a-z_]{0,63}\Z")
 _TERMINAL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 SPEC_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}\Z")
@@ -41,6 +43,7 @@ class Request(NamedTuple):
     id: int
     op: str
     args: Args
+    cause: str = ""
 
 
 def _bad(message: str) -> Refusal:
@@ -150,8 +153,8 @@ OPTIONAL: dict[str, Args] = {
 """Arguments that may be left out, with what stands for them."""
 
 
-def parse(frame: bytes) -> tuple[int, str, Any]:
-    """The id, operation and unchecked arguments of a frame. Raises Unanswerable when there is no usable id."""
+def parse(frame: bytes) -> tuple[int, str, Any, str]:
+    """The id, operation, unchecked arguments and cause of a frame. Raises Unanswerable without a usable id."""
     try:
         body = json.loads(frame)
     except (ValueError, RecursionError) as error:
@@ -159,11 +162,12 @@ def parse(frame: bytes) -> tuple[int, str, Any]:
     request_id = body.get("id") if isinstance(body, dict) else None
     if type(request_id) is not int or not 0 <= request_id < 2**53:
         raise Unanswerable("no id")
-    op = body.get("op")
-    return request_id, op if isinstance(op, str) else "", body.get("args", {})
+    op, cause = body.get("op"), body.get("cause")
+    known = isinstance(cause, str) and _CAUSE.match(cause)
+    return request_id, op if isinstance(op, str) else "", body.get("args", {}), cause if known else ""
 
 
-def check(request_id: int, op: str, args: Any) -> Request:
+def check(request_id: int, op: str, args: Any, cause: str = "") -> Request:
     """The request with its arguments checked. Raises Refusal ``unknown_op`` or ``bad_request``."""
     checkers = OPERATIONS.get(op)
     if checkers is None:
@@ -181,7 +185,7 @@ def check(request_id: int, op: str, args: Any) -> Request:
             checked[name] = optional[name]
         else:
             raise _bad(f"{name}: missing")
-    return Request(request_id, op, checked)
+    return Request(request_id, op, checked, cause)
 
 
 def encode(body: dict[str, Any]) -> bytes:

@@ -43,14 +43,18 @@ def log_request(handler: tornado.web.RequestHandler) -> None:
     if request.path in _QUIET_PATHS and status < 400:
         return
     identity: Any = getattr(handler, "found_identity", None)
+    fields = {
+        "method": printable(request.method or "", 16),
+        "path": shown_path(request.path),
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "user": identity.user.id if identity is not None else "-",
+        "from": printable(getattr(handler, "address", ""), 64) or "-",
+        "request": getattr(handler, "request_id", "-"),
+    }
     log.log(
         logging.ERROR if status >= 500 and status != 503 else logging.INFO,
-        "%s %s %d %.1fms user=%s from=%s request=%s",
-        printable(request.method or "", 16),
-        shown_path(request.path),
-        status,
-        seconds * 1000,
-        identity.user.id if identity is not None else "-",
-        printable(getattr(handler, "address", ""), 64) or "-",
-        getattr(handler, "request_id", "-"),
+        "%(method)s %(path)s %(status)d %(ms).1fms user=%(user)s from=%(from)s request=%(request)s",
+        fields,
+        extra={"fields": fields},
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 LOG_LINES = 20
 MAX_WORDS = 300
+_AGENTS_NOTE = '{"time": "'
 
 
 def container_reason(state: Mapping[str, Any], memory_bytes: int, last_words: str) -> str:
@@ -49,8 +50,11 @@ def lacks_kernels(words: str) -> bool:
 
 
 def last_sentence(log: str) -> str:
-    """The last line of a log that is not empty, in at most 300 printable characters."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    """The last line of a log that says something, in at most 300 printable characters.
+
+    What the agent notes of requests (a JSON object a line) is no reason for an end.
+    """
+    lines = [line for line in map(str.strip, log.splitlines()) if line and not line.startswith(_AGENTS_NOTE)]
     last = lines[-1] if lines else ""
     return "".join(character for character in last if character.isprintable())[:MAX_WORDS]
 

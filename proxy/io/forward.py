@@ -21,6 +21,7 @@ from proxy.core.http_rules import encode_target, request_fields, response_fields
 from proxy.errors import HubAway, Refused
 from proxy.io.handler import Origin, PlainHandler, heads_of
 from proxy.io.hub_client import HubClient
+from proxy.kit import request_ids
 from proxy.kit.tasks import TaskOwner
 from proxy.metrics import Metrics
 
@@ -100,6 +101,7 @@ class ForwardHandler(PlainHandler):
     def prepare(self) -> None:
         """Begin the exchange as soon as the head of the request is there."""
         self._began = asyncio.get_running_loop().time()
+        self.begin_request()
         self._connection().set_max_body_size(UNLIMITED)  # tornado's own limit answers a bare 400
         address, scheme = self._origin.of(self.request)
         head = heads_of(self.request)
@@ -108,6 +110,7 @@ class ForwardHandler(PlainHandler):
             return
         fields: CIMultiDict[str] = CIMultiDict(request_fields(head.fields))
         fields["X-Forwarded-For"], fields["X-Forwarded-Proto"] = address, scheme
+        fields[request_ids.HEADER] = self.request_id
         length = head.all("content-length")
         has_body = bool(head.all("transfer-encoding")) or (bool(length) and int(length[0]) > 0)
         if self._max_body is not None and length and int(length[0]) > self._max_body:

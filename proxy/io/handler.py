@@ -13,6 +13,7 @@ from tornado.web import RequestHandler
 
 from proxy.core.http_rules import Gateways, Heads
 from proxy.errors import Refused
+from proxy.kit import request_ids
 
 RETRY_SECONDS = 2
 
@@ -28,7 +29,15 @@ def peer_of(request: HTTPServerRequest) -> str:
 
 
 class PlainHandler(RequestHandler):
-    """Base: errors are one sentence, as text, or as JSON beneath ``/api/``."""
+    """Base: errors are one sentence, as text, or as JSON beneath ``/api/``. Each request has an id."""
+
+    request_id: str = ""
+
+    def begin_request(self) -> None:
+        """Give the request its id, which logs of this process, the hub and the agent will carry."""
+        self.request_id = request_ids.new_request_id()
+        request_ids.current.set(self.request_id)
+        self.set_header(request_ids.HEADER, self.request_id)
 
     def set_default_headers(self) -> None:
         """Name no software."""
@@ -39,9 +48,16 @@ class PlainHandler(RequestHandler):
         """None: tornado would hash every answer."""
         return None
 
-    def refuse(self, refused: Refused) -> asyncio.Future[None]:
-        """Finish with an error; what is returned is done when it has been written."""
+    def refuse(self, refused: Refused, *, is_last: bool = False) -> asyncio.Future[None]:
+        """Finish with an error; what is returned is done when it has been written.
+
+        `is_last`: the client is told that its connection ends with this answer.
+        """
         self.clear()
+        if is_last:
+            self.set_header("Connection", "close")
+        if self.request_id:
+            self.set_header(request_ids.HEADER, self.request_id)
         self.set_status(refused.status, None if refused.status < 600 else "Error")
         self.set_header("Cache-Control", "no-store")
         if refused.status in (502, 503):
@@ -68,11 +84,12 @@ class RefusingHandler(PlainHandler):
 
     async def prepare(self) -> None:
         """Refuse. What follows a malformed request on its connection could be anything, so that ends too."""
+        is_malformed = self._refused.status == 400
         try:
-            await self.refuse(self._refused)
+            await self.refuse(self._refused, is_last=is_malformed)
         except StreamClosedError:
             return
-        if self._refused.status == 400:
+        if is_malformed:
             cast(HTTP1Connection, self.request.connection).close()
 
 

@@ -15,6 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.errors import HubAway, Refused
+from proxy.kit import request_ids
 
 INTERNAL_HEADER = "X-Kernelhub-Internal"
 CONNECT_SECONDS = 5.0
@@ -75,7 +76,11 @@ class HubClient:
             async with self._opened().post(
                 self._base_url + path,
                 data=msgspec.json.encode(question),
-                headers={INTERNAL_HEADER: self._token, "Content-Type": "application/json"},
+                headers={
+                    INTERNAL_HEADER: self._token,
+                    "Content-Type": "application/json",
+                    request_ids.HEADER: request_ids.current.get() or request_ids.new_request_id(),
+                },
                 timeout=aiohttp.ClientTimeout(total=deadline_seconds),
                 allow_redirects=False,
             ) as response:

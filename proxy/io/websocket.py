@@ -100,6 +100,7 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
     async def prepare(self) -> None:
         """Ask the hub; refuse by an HTTP answer."""
         services = self._services
+        self.begin_request()
         try:
             self._check_upgrade()
             if services.is_closing:

@@ -31,6 +31,7 @@ from proxy.contract.agent import (
     TerminalAttachment,
     TerminalInfo,
 )
+from proxy.kit import request_ids
 from proxy.kit.agent_link import AgentLink
 from proxy.kit.agent_wire import (
     AgentFailure,
@@ -114,7 +115,8 @@ class AgentClient:
             raise AgentSilent(f"{MAX_UNANSWERED} requests are unanswered already")
         self._last_id += 1
         request_id = self._last_id
-        pending = _Pending(encode_request(request_id, op, args or {}), asyncio.get_running_loop().create_future())
+        frame = encode_request(request_id, op, args or {}, request_ids.current.get())
+        pending = _Pending(frame, asyncio.get_running_loop().create_future())
         self._pending[request_id] = pending
         try:
             async with asyncio.timeout(timeout):

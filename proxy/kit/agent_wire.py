@@ -75,9 +75,14 @@ _envelopes = msgspec.json.Decoder(_Envelope)
 _events: msgspec.json.Decoder[AgentEvent] = msgspec.json.Decoder(AgentEvent)
 
 
-def encode_request(request_id: int, op: str, args: Mapping[str, object]) -> bytes:
-    """One request as a frame. Raises AgentRefused when it is larger than the protocol allows."""
+def encode_request(request_id: int, op: str, args: Mapping[str, object], cause: str = "") -> bytes:
+    """One request as a frame. `cause` is the id of the request of a client that it is made for, empty for none.
+
+    Raises AgentRefused when it is larger than the protocol allows.
+    """
     body = {"id": request_id, "op": op, "args": args}
+    if cause:
+        body["cause"] = cause
     frame = json.dumps(body, separators=(",", ":")).encode()
     if len(frame) > MAX_MESSAGE_BYTES:
         raise AgentRefused("bad_request", f"the request {op} of {len(frame)} bytes is too large")

@@ -1,4 +1,7 @@
-"""Logging, configured once per process: lines for people, or one JSON object per line."""
+"""Logging, configured once per process: lines for people, or one JSON object per line.
+
+What a record knows beside its message is given as ``extra={"fields": {…}}``: columns of the JSON form.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 from typing import Literal
+
+from proxy.kit import request_ids
 
 
 class LineFormatter(logging.Formatter):
@@ -22,7 +27,10 @@ def _escaped(character: str) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per record: time (UTC, ISO 8601), level, logger, process, message, and the cause if any."""
+    """One JSON object per record: time (UTC, ISO 8601), level, logger, process, message, and what else is known.
+
+    That is the id of the `request` it was written for, the record's fields, and the `cause` of an error.
+    """
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -30,13 +38,17 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
-        entry = {
+        entry: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
             "logger": record.name,
             "process": self._process,
             "message": record.getMessage(),
         }
+        if request := request_ids.current.get():
+            entry["request"] = request
+        for name, value in getattr(record, "fields", {}).items():
+            entry.setdefault(name, value)
         if record.exc_info:
             entry["cause"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False)

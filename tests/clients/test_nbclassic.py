@@ -237,4 +237,6 @@ def test_log_out_and_the_control_panel_are_on_every_page(ada: Person, notebook: 
     assert ada.page.locator("#control_panel_widget a").get_attribute("href") == "/hub/home"
     ada.page.locator("#logout").click()
     ada.page.wait_for_url(re.compile("/hub/login"))
-    assert watch.complaints(expected=["404 GET .*/nbclassic/notebooks/x$"]) == []  # the foreign notebook's picture
+    # The foreign notebook's picture, and its script, which the page's policy stopped.
+    foreign = ["404 GET .*/nbclassic/notebooks/x$", "Content Security Policy directive.*has been blocked"]
+    assert watch.complaints(expected=foreign) == []

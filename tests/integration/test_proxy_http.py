@@ -296,6 +296,7 @@ async def test_what_is_internal_does_not_exist_outside(rig: Rig, path: str) -> N
 async def test_a_path_that_can_be_read_in_two_ways_is_refused(rig: Rig, target: str) -> None:
     answer = await raw(rig, f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
     assert status(answer) == 400
+    assert b"\r\nConnection: close\r\n" in answer  # or the client would ask again where nobody reads
     assert not rig.hub.requests
 
 

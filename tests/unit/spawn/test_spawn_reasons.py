@@ -47,3 +47,8 @@ def test_the_last_sentence_is_short_and_printable() -> None:
     assert last_sentence("a\n\x1b[31mred\x1b[0m\n") == "[31mred[0m"
     assert len(last_sentence("x" * 10_000)) == 300
     assert last_sentence("") == ""
+
+
+def test_what_the_agent_notes_of_requests_is_no_reason() -> None:
+    note = '{"time": "2026-01-01T00:00:00.000000+00:00", "level": "info", "message": "kernel.start"}'
+    assert last_sentence(f"no space left on device\n{note}\n") == "no space left on device"
