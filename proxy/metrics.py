@@ -30,3 +30,8 @@ class Metrics:
             buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60),
             registry=registry,
         )
+        for kind in ("kernel", "terminal", "relay"):  # there from the start, so that alerts work
+            self.connections.labels(kind)
+        for direction in ("up", "down"):
+            self.messages.labels(direction)
+            self.bytes.labels(direction)

@@ -10,6 +10,7 @@ want dockerd docker.io iptables
 want chromium chromium
 want mmdebstrap mmdebstrap
 want node nodejs npm
+want prometheus prometheus
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 
 if [ "${#packages[@]}" -gt 0 ]; then

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from hub import metrics
 from hub.config import Settings
 from hub.errors import BadRequest
 from hub.http.access_log import printable
@@ -118,6 +119,7 @@ class PolicyReportHandler(JupyterHandler):
     def post(self, _name: str) -> None:
         """Log it."""
         report = self.request.body.decode("utf-8", "replace")
+        metrics.POLICY_REPORTS.inc()
         log.warning("content security report of user %s: %s", self.user.id, printable(report, MAX_REPORT_CHARS))
         self.set_status(200)
         self.finish()

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from hub import metrics
 from hub.domain.ids import KernelId, WorkspaceId
 from hub.domain.kernels import KernelState
 from hub.errors import (
@@ -113,7 +114,8 @@ class Agents:
         if known is not None and self._clock.monotonic() - known.heard_at <= max_age:
             return known
         await self._watch(workspace_id)
-        status = await ask(self.client(workspace_id).status())
+        with metrics.timed(metrics.POLLS, "running", "unknown"):
+            status = await ask(self.client(workspace_id).status())
         now = self._clock.monotonic()
         kernels = [_sane(info, now) for info in status.kernels[:MAX_KERNELS_BELIEVED]]
         live = Live(now, {kernel.id: kernel for kernel in kernels}, status.terminals, status.container, status.jobs)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from hub import metrics
 from hub.domain.audit import AuditEvent
 from hub.domain.ids import KernelId, WorkspaceId
 from hub.domain.kernels import Kernel, KernelState
@@ -86,6 +87,7 @@ class Watch:
         await unit.kernels.save(self._kernels.observed(row, heard.newest))
         if heard.death is not None and died(row, heard.death) and not self._kernels.is_ending(row.id):
             log.warning("kernel %s died: %s", row.id, heard.death.reason)
+            metrics.KERNEL_DEATHS.labels(metrics.death_class(heard.death.reason or "")).inc()
             await unit.audit.add(self._death(row, heard.death))
 
     def _death(self, row: Kernel, seen: LiveKernel) -> AuditEvent:
