@@ -79,7 +79,9 @@ class Store:
         open already, because it would wait for itself.
         """
         async with self._transaction(self._writer, writes=True) as transaction:
-            yield Unit(transaction)
+            unit = Unit(transaction)
+            yield unit
+            await unit.audit.flush()
             await transaction.commit()
 
     @asynccontextmanager

@@ -41,7 +41,7 @@ class Kernels:
     async def find(self, kernel_id: KernelId) -> Kernel | None:
         """The kernel with this id, or None."""
         row = await self._db.row(self._db.locking(select(kernels).where(kernels.c.id == kernel_id)))
-        return None if row is None else _kernel(row)
+        return None if row is None else as_kernel(row)
 
     async def list(self) -> builtins.list[Kernel]:
         """All kernels, in order of their start."""
@@ -86,7 +86,7 @@ class Kernels:
         query = select(kernels).order_by(kernels.c.started_at, kernels.c.id)
         if condition is not None:
             query = query.where(condition)
-        return [_kernel(row) for row in await self._db.rows(query)]
+        return [as_kernel(row) for row in await self._db.rows(query)]
 
 
 _OBSERVE = (
@@ -113,7 +113,8 @@ def _changeable(kernel: Kernel) -> dict[str, Any]:
     }
 
 
-def _kernel(row: Row[Any]) -> Kernel:
+def as_kernel(row: Row[Any]) -> Kernel:
+    """The kernel that a row of the table stands for."""
     return Kernel(
         id=KernelId(row.id),
         workspace_id=WorkspaceId(row.workspace_id),

@@ -42,7 +42,7 @@ class Sessions:
         """The user's sessions, oldest first."""
         query = select(sessions).where(sessions.c.user_id == user_id)
         rows = await self._db.rows(query.order_by(sessions.c.created_at, sessions.c.id))
-        return [_session(row) for row in rows]
+        return [as_session(row) for row in rows]
 
     async def save(self, session: Session) -> None:
         """Write path, name, type and kernel of a session.
@@ -63,7 +63,7 @@ class Sessions:
 
     async def _one(self, condition: ColumnElement[bool]) -> Session | None:
         row = await self._db.row(self._db.locking(select(sessions).where(condition)))
-        return None if row is None else _session(row)
+        return None if row is None else as_session(row)
 
 
 def _changeable(session: Session) -> dict[str, Any]:
@@ -75,7 +75,8 @@ def _changeable(session: Session) -> dict[str, Any]:
     }
 
 
-def _session(row: Row[Any]) -> Session:
+def as_session(row: Row[Any]) -> Session:
+    """The session that a row of the table stands for."""
     return Session(
         id=SessionId(row.id),
         user_id=UserId(row.user_id),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -93,8 +94,10 @@ sign_ins = Table(
     # The cookie's secret is changed now and then; the one before counts for a moment, for requests under way.
     Column("rotated_at", UtcDateTime),
     Column("previous_digest", LargeBinary),
-    # When and by what token of the pages this browser last proved that a person with permissions sits there.
-    Column("presence_digest", LargeBinary),
+    # What forms of this sign-in's pages carry; it stays while the cookie's secret changes.
+    Column("form_token", PlainText),
+    # When this browser last proved that a person sits there, and of what the token of its pages is made since.
+    Column("presence_seed", LargeBinary),
     Column("presence_at", UtcDateTime),
     Index(None, "user_id"),
     Index(None, "last_seen_at"),
@@ -302,6 +305,144 @@ runs = Table(
     Index(None, "state"),
 )
 
+# What administrators and group owners tell people; shown until it is dismissed or has expired.
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    _user(),
+    Column("sender_id", PlainText, nullable=False),
+    Column("sender_name", PlainText, nullable=False),
+    Column("text", PlainText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("dismissed_at", UtcDateTime),
+    Index(None, "user_id", "created_at"),
+    Index(None, "expires_at"),
+)
+
+# Who looked into whose files, why and how long. The viewer is no foreign key: it stays true when they are gone.
+views = Table(
+    "views",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    _user(),
+    Column("viewer_id", PlainText, nullable=False),
+    Column("viewer_name", PlainText, nullable=False),
+    Column("reason", PlainText, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Index(None, "user_id", "opened_at"),
+    Index(None, "opened_at"),
+)
+
+# Learning platforms (LTI 1.3) that may send people here. An issuer and a client id are one registration; the key set
+# is what was last fetched, so that launches go on while a platform's own does not answer.
+lti_platforms = Table(
+    "lti_platforms",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("name", PlainText, nullable=False, unique=True),
+    Column("issuer", PlainText, nullable=False),
+    Column("client_id", PlainText, nullable=False),
+    Column("authorize_url", PlainText, nullable=False),
+    Column("token_url", PlainText, nullable=False),
+    Column("jwks_url", PlainText, nullable=False),
+    Column("audience", PlainText, nullable=False),
+    Column("deployments", Json, nullable=False),
+    # Deployments that a signed launch named and no administrator has accepted yet.
+    Column("waiting", Json, nullable=False),
+    Column("makes_groups", Boolean, nullable=False),
+    Column("frame_origins", Json, nullable=False),
+    Column("source", PlainText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+    Column("keys", Json),
+    Column("keys_at", UtcDateTime),
+    UniqueConstraint("issuer", "client_id"),
+)
+
+# Courses of platforms, and the group that each is here.
+lti_contexts = Table(
+    "lti_contexts",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("platform_id", PlainText, ForeignKey("lti_platforms.id", ondelete="CASCADE"), nullable=False),
+    Column("deployment", PlainText, nullable=False),
+    Column("context", PlainText, nullable=False),
+    Column("title", PlainText, nullable=False),
+    Column("group_id", PlainText, ForeignKey("groups.id", ondelete="SET NULL")),
+    Column("members_url", PlainText, nullable=False),
+    Column("line_items_url", PlainText, nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("roster_at", UtcDateTime),
+    Column("roster_problem", PlainText, nullable=False),
+    UniqueConstraint("platform_id", "deployment", "context"),
+    Index(None, "group_id"),
+)
+
+# What teachers chose when they made a link (deep linking): the platform knows it by its id only.
+lti_targets = Table(
+    "lti_targets",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("platform_id", PlainText, ForeignKey("lti_platforms.id", ondelete="CASCADE"), nullable=False),
+    _user(),
+    Column("kind", PlainText, nullable=False),
+    Column("path", PlainText, nullable=False),
+    Column("title", PlainText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "platform_id"),
+    Index(None, "user_id"),
+)
+
+# Links in courses, as launches told of them.
+lti_links = Table(
+    "lti_links",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("context_id", PlainText, ForeignKey("lti_contexts.id", ondelete="CASCADE"), nullable=False),
+    Column("link", PlainText, nullable=False),
+    Column("title", PlainText, nullable=False),
+    Column("place", PlainText, nullable=False),
+    Column("line_item_url", PlainText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("context_id", "link"),
+)
+
+# Scores on their way to a platform's gradebook.
+lti_scores = Table(
+    "lti_scores",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("link_id", PlainText, ForeignKey("lti_links.id", ondelete="CASCADE"), nullable=False),
+    _user(),
+    Column("score", Float, nullable=False),
+    Column("max", Float, nullable=False),
+    Column("comment", PlainText, nullable=False),
+    Column("state", PlainText, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("problem", PlainText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("next_at", UtcDateTime, nullable=False),
+    Column("sent_at", UtcDateTime),
+    Index(None, "state", "next_at"),
+    Index(None, "link_id", "user_id"),
+    Index(None, "user_id"),
+)
+
+# The hub's own keys towards platforms; the private half is sealed (hub.auth.secrets).
+lti_keys = Table(
+    "lti_keys",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("public", Json, nullable=False),
+    Column("private", PlainText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("retired_at", UtcDateTime),
+)
+
 # Append-only: the repository has no other way, and triggers (made by the first migration) refuse UPDATE and
 # DELETE. There are no foreign keys, because what happened stays true when a user is gone.
 audit_events = Table(
@@ -314,8 +455,63 @@ audit_events = Table(
     Column("subject", PlainText, nullable=False),
     Column("address", PlainText, nullable=False),
     Column("details", Json, nullable=False),
+    # Whom the details name: whose kernel or container it was.
+    Column("person", PlainText),
+    # The chain (hub.domain.audit): each line's digest covers the one before. Empty only where an older hub wrote.
+    Column("previous", LargeBinary),
+    Column("digest", LargeBinary),
     Index(None, "action", "id"),
     Index(None, "subject", "id"),
     Index(None, "actor", "id"),
+    Index(None, "person", "id"),
+    Index(None, "address", "id"),
+    Index(None, "at"),
     sqlite_autoincrement=True,
+)
+
+# One life of a container, from the wish to have it to its end. What was needed when outlives people, their names do
+# not: there is the id of the user and nothing else of theirs.
+container_lives = Table(
+    "container_lives",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("workspace_id", PlainText, nullable=False),
+    Column("user_id", PlainText, nullable=False),
+    Column("profile", PlainText, nullable=False),
+    Column("image", PlainText, nullable=False),
+    # Days since 1970 of `asked_at` in UTC: what is counted by day is counted by an index.
+    Column("day", Integer, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("start_ms", Integer),
+    Column("phases", Json, nullable=False),
+    Column("outcome", PlainText, nullable=False),
+    Column("reason", PlainText),
+    Column("code", PlainText),
+    Column("ended_by", PlainText),
+    Column("seconds", Float),
+    Column("kernels_started", Integer, nullable=False),
+    Column("cpu_seconds", Float),
+    Column("peak_memory_bytes", BigInteger),
+    Index(None, "workspace_id", "asked_at"),
+    Index(None, "user_id", "asked_at"),
+    # What has not ended is little beside all that has.
+    Index(
+        "ix_container_lives_open",
+        "asked_at",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    Index(None, "day", "user_id", "outcome", "start_ms", "seconds"),
+)
+
+# What administrators have set while the hub runs, by name (hub.running_settings says which there are).
+hub_settings = Table(
+    "hub_settings",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    Column("value", Json, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("changed_by", PlainText, nullable=False),
 )

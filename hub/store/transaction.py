@@ -39,6 +39,7 @@ class Transaction:
 
     def __init__(self, connection: AsyncConnection, *, writes: bool) -> None:
         self._connection = connection
+        self.dialect = connection.dialect.name
         self.writes = writes
         self._failure: HubError | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ class Users:
     def __init__(self, db: Transaction) -> None:
         self._db = db
 
-    async def add(self, name: str, role: Role, at: datetime) -> User:
+    async def add(self, name: str, role: str, at: datetime) -> User:
         """Record a new user under a normalised name, with a fresh id and the next number.
 
         Neither id nor number is ever given to another user, not even after `delete`. Raises Conflict if the
@@ -33,7 +34,7 @@ class Users:
         )
         user = User(id=user_id, number=numbered.scalar_one(), name=name, role=role, created_at=at)
         await self._db.execute(
-            insert(users).values(id=user.id, number=user.number, name=name, role=role.value, created_at=at),
+            insert(users).values(id=user.id, number=user.number, name=name, role=str(role), created_at=at),
             conflict=f"There is a user named {name!r} already; choose another name.",
         )
         return user
@@ -53,11 +54,26 @@ class Users:
             query = query.where(users.c.name.startswith(prefix, autoescape=True))
         return [as_user(row) for row in await self._db.rows(query)]
 
+    async def find_many(self, names: Iterable[str]) -> dict[str, User]:
+        """The users with these normalised names, by name; those who do not exist are left out."""
+        rows = await self._db.rows_for(names, lambda keys: select(users).where(users.c.name.in_(keys)))
+        return {row.name: as_user(row) for row in rows}
+
+    async def removed_before(self, moment: datetime) -> builtins.list[User]:
+        """Users who were marked for deletion then or earlier, the longest marked first."""
+        query = select(users).where(users.c.removed_at <= moment).order_by(users.c.removed_at)
+        return [as_user(row) for row in await self._db.rows(query)]
+
     async def count(self, prefix: str = "") -> int:
         """How many users there are whose names begin with `prefix`."""
         query = select(func.count()).select_from(users)
         if prefix:
             query = query.where(users.c.name.startswith(prefix, autoescape=True))
+        return int((await self._db.execute(query)).scalar_one())
+
+    async def count_active(self, since: datetime) -> int:
+        """How many users were active since then."""
+        query = select(func.count()).select_from(users).where(users.c.last_activity_at > since)
         return int((await self._db.execute(query)).scalar_one())
 
     async def count_admins(self) -> int:
@@ -70,7 +86,7 @@ class Users:
         return len(await self._db.rows(self._db.locking(query.order_by(users.c.id))))
 
     async def save(self, user: User) -> None:
-        """Write everything about a user that can change: name, role, whether disabled, last activity.
+        """Write everything about a user that can change: names, e-mail, role, whether disabled, last activity.
 
         Find and save within one unit, or the changes of others are lost. Raises Conflict if the name is
         taken, NotFound if the user was deleted meanwhile.
@@ -80,9 +96,12 @@ class Users:
             .where(users.c.id == user.id)
             .values(
                 name=user.name,
-                role=user.role.value,
+                role=str(user.role),
                 disabled_at=user.disabled_at,
                 last_activity_at=user.last_activity_at,
+                display_name=user.display_name,
+                email=user.email,
+                removed_at=user.removed_at,
             ),
             conflict=f"There is a user named {user.name!r} already; choose another name.",
         )
@@ -109,8 +128,11 @@ def as_user(row: Row[Any]) -> User:
         id=UserId(row.id),
         number=row.number,
         name=row.name,
-        role=Role(row.role),
+        role=row.role,
         created_at=row.created_at,
         disabled_at=row.disabled_at,
         last_activity_at=row.last_activity_at,
+        display_name=row.display_name,
+        email=row.email,
+        removed_at=row.removed_at,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +45,20 @@ class Workspaces:
         """The user's workspaces."""
         return await self._many(workspaces.c.user_id == user_id)
 
+    async def list_for_many(
+        self, user_ids: Iterable[UserId], *, stopped: bool = False
+    ) -> dict[UserId, builtins.list[Workspace]]:
+        """The workspaces of each of these users, in one query; `stopped`: also those that do not run."""
+        query = select(workspaces).order_by(workspaces.c.profile, workspaces.c.id)
+        if not stopped:
+            query = query.where(workspaces.c.state != WorkspaceState.STOPPED.value)
+        wanted = list(user_ids)
+        rows = await self._db.rows_for(wanted, lambda keys: query.where(workspaces.c.user_id.in_(keys)))
+        found: dict[UserId, builtins.list[Workspace]] = {user_id: [] for user_id in wanted}
+        for row in rows:
+            found[UserId(row.user_id)].append(as_workspace(row))
+        return found
+
     async def list_by_state(self, *states: WorkspaceState) -> builtins.list[Workspace]:
         """The workspaces that are in one of these states."""
         return await self._many(workspaces.c.state.in_([state.value for state in states]))
@@ -67,13 +82,13 @@ class Workspaces:
 
     async def _one(self, condition: ColumnElement[bool]) -> Workspace | None:
         row = await self._db.row(self._db.locking(select(workspaces).where(condition)))
-        return None if row is None else _workspace(row)
+        return None if row is None else as_workspace(row)
 
     async def _many(self, condition: ColumnElement[bool] | None) -> builtins.list[Workspace]:
         query = select(workspaces).order_by(workspaces.c.profile, workspaces.c.id)
         if condition is not None:
             query = query.where(condition)
-        return [_workspace(row) for row in await self._db.rows(query)]
+        return [as_workspace(row) for row in await self._db.rows(query)]
 
 
 def _changeable(ws: Workspace) -> dict[str, Any]:
@@ -90,7 +105,8 @@ def _changeable(ws: Workspace) -> dict[str, Any]:
     }
 
 
-def _workspace(row: Row[Any]) -> Workspace:
+def as_workspace(row: Row[Any]) -> Workspace:
+    """The workspace that a row of the table stands for."""
     return Workspace(
         id=WorkspaceId(row.id),
         user_id=UserId(row.user_id),
