@@ -8,19 +8,27 @@
     ├── NotSignedIn           403  auth.required
     ├── Forbidden             403  auth.forbidden
     │   ├── RequestForged     403  auth.forged
-    │   └── WrongPassword     403  auth.wrong_password
+    │   ├── WrongPassword     403  auth.wrong_password
+    │   ├── LaunchRefused     403  lti.launch_refused
+    │   ├── NotAdmitted       403  auth.not_admitted
+    │   └── PresenceRequired  403  auth.presence_required
     ├── NotFound              404  not_found
+    ├── MethodNotAllowed      405  request.method_not_allowed
     ├── Conflict              409  conflict
+    │   └── QuotaExceeded     409  quota.exceeded
     ├── LinkExpired           410  auth.link_expired
     ├── TooLarge              413  request.too_large
+    ├── UnsupportedMedia      415  request.unsupported_media
     ├── TooManyRequests       429  request.too_many
     ├── Unavailable           503  unavailable
     │   ├── EngineSilent      503  engine.silent
     │   ├── AgentSilent       503  agent.silent
+    │   ├── PlatformSilent    503  lti.platform_silent
     │   └── StoreUnavailable  503  store.unavailable
     ├── StartFailed           500  workspace.start_failed
     │   ├── ImageMissing      500  workspace.image_missing
-    │   └── NoKernels         500  workspace.no_kernels
+    │   ├── NoKernels         500  workspace.no_kernels
+    │   └── SpawnerRefused    500  workspace.spawner_refused
     └── NoSpace               507  disk.full
 
 `status` is the HTTP status, the only place where it is said. The message is shown to users; what caused it is
@@ -96,6 +104,28 @@ class WrongPassword(Forbidden):
     code = "auth.wrong_password"
 
 
+class LaunchRefused(Forbidden):
+    """A learning platform's launch that is not believed, too old, or used already; `reason` is for the log."""
+
+    code = "lti.launch_refused"
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
+
+
+class NotAdmitted(Forbidden):
+    """A provider knows this person, but the hub does not let them in."""
+
+    code = "auth.not_admitted"
+
+
+class PresenceRequired(Forbidden):
+    """The browser's sign-in alone is not enough: its owner must prove that they sit there."""
+
+    code = "auth.presence_required"
+
+
 class NotFound(HubError):
     """The thing does not exist, or the asker may not know that it does."""
 
@@ -103,11 +133,24 @@ class NotFound(HubError):
     status = 404
 
 
+class MethodNotAllowed(HubError):
+    """The address exists, but not with this method; the answer's Allow header names those that it knows."""
+
+    code = "request.method_not_allowed"
+    status = 405
+
+
 class Conflict(HubError):
     """Something of that name exists, or the state forbids it."""
 
     code = "conflict"
     status = 409
+
+
+class QuotaExceeded(Conflict):
+    """Somebody has as much already as they may have at once, or in seven days."""
+
+    code = "quota.exceeded"
 
 
 class KernelNotReady(Conflict):
@@ -128,6 +171,13 @@ class TooLarge(HubError):
 
     code = "request.too_large"
     status = 413
+
+
+class UnsupportedMedia(HubError):
+    """The request's body is declared as something else than is understood here."""
+
+    code = "request.unsupported_media"
+    status = 415
 
 
 class TooManyRequests(HubError):
@@ -160,6 +210,12 @@ class AgentSilent(Unavailable):
     code = "agent.silent"
 
 
+class PlatformSilent(Unavailable):
+    """A learning platform did not answer, or not in a way that can be used."""
+
+    code = "lti.platform_silent"
+
+
 class StoreUnavailable(Unavailable):
     """The database did not answer."""
 
@@ -182,6 +238,12 @@ class NoKernels(StartFailed):
     """The image has no kernelspec, or no Python with pyzmq to run the agent."""
 
     code = "workspace.no_kernels"
+
+
+class SpawnerRefused(StartFailed):
+    """The spawner, which alone may use the engine, refuses what it was asked for; its log has it, too."""
+
+    code = "workspace.spawner_refused"
 
 
 class NoSpace(HubError):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 
+from hub.auth.authority import Authority
 from hub.auth.cookies import form_token, read_cookie, sign_in_cookie_name
 from hub.auth.digests import MAX_SECRET_CHARS, digest_of, is_token_value
 from hub.auth.identity import Credential, Identity
+from hub.auth.presence import Presence
 from hub.auth.recent import RecentIdentities
 from hub.auth.sign_ins import SignIns
 from hub.auth.tokens import Tokens
 from hub.domain.ids import PrincipalId
+from hub.domain.scopes import INHERIT
 from hub.errors import NotSignedIn, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -21,9 +24,20 @@ _TOKEN_SCHEMES = frozenset({"token", "bearer"})
 class Guard:
     """Identifies requests. `secure`: browsers reach the hub by https, which decides the cookie's name."""
 
-    def __init__(self, sign_ins: SignIns, tokens: Tokens, recent: RecentIdentities, *, secure: bool) -> None:
+    def __init__(
+        self,
+        sign_ins: SignIns,
+        tokens: Tokens,
+        authority: Authority,
+        presence: Presence,
+        recent: RecentIdentities,
+        *,
+        secure: bool,
+    ) -> None:
         self._sign_ins = sign_ins
+        self._presence = presence
         self._tokens = tokens
+        self._authority = authority
         self._recent = recent
         self._cookie_name = sign_in_cookie_name(secure)
 
@@ -60,7 +74,9 @@ class Guard:
         if found is None:
             raise NotSignedIn("This token has expired or was revoked.")
         token, user = found
-        identity = Identity(user, PrincipalId(token.id), Credential.TOKEN, scopes=token.scopes)
+        grants = await self._authority.grants_of_token(token, user)
+        scopes = () if INHERIT in token.scopes else token.scopes
+        identity = Identity(user, PrincipalId(token.id), Credential.TOKEN, scopes=scopes, grants=grants)
         self._recent.put(digest, identity, generation)
         try:
             await self._tokens.touch(token)
@@ -77,7 +93,18 @@ class Guard:
         if found is None:
             raise NotSignedIn("This sign-in has ended.")
         sign_in, user = found
-        identity = Identity(user, PrincipalId(sign_in.id), Credential.COOKIE, xsrf=form_token(secret))
+        identity = Identity(
+            user,
+            PrincipalId(sign_in.id),
+            Credential.COOKIE,
+            xsrf=sign_in.form_token or form_token(secret),
+            grants=await self._authority.grants_of(user),
+            present=False,  # until the handler finds proof in the request
+            presence=self._presence.token_of(sign_in),
+            presence_at=sign_in.presence_at,
+            rotates=self._sign_ins.is_rotation_due(sign_in),
+            provided_by=(sign_in.provider_issuer, sign_in.provider_subject or "") if sign_in.provider_issuer else None,
+        )
         self._recent.put(digest, identity, generation)
         try:
             await self._sign_ins.touch(sign_in, address)

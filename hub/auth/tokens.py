@@ -1,17 +1,24 @@
-"""API tokens: made with a name and an end, shown once, listed and revoked."""
+"""API tokens: made with a name, scopes and an end, shown once, listed and revoked.
+
+A token never permits more than its maker may do at that moment, and at each use no more than its owner may do then.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
+from hub.auth.authority import Authority
 from hub.auth.digests import digest_of, new_token_value
+from hub.auth.identity import Credential, Identity
 from hub.auth.recent import RecentIdentities
 from hub.domain.audit import AuditEvent
 from hub.domain.ids import TokenId, new_id
+from hub.domain.permissions import granted
+from hub.domain.scopes import INHERIT, Scope, parse_scope
 from hub.domain.users import ApiToken, User
-from hub.errors import BadRequest, Conflict, NotFound
+from hub.errors import BadRequest, Conflict, Forbidden, NotFound, PresenceRequired
 from hub.store.engine import Store
 from proxy.kit.clock import Clock
 
@@ -35,10 +42,62 @@ def parse_lifetime(text: str) -> timedelta:
 class Tokens:
     """API tokens of all users."""
 
-    def __init__(self, store: Store, clock: Clock, recent: RecentIdentities) -> None:
+    def __init__(self, store: Store, clock: Clock, recent: RecentIdentities, authority: Authority) -> None:
         self._store = store
         self._clock = clock
         self._recent = recent
+        self._authority = authority
+
+    async def make(
+        self,
+        maker: Identity,
+        name: str,
+        lifetime: timedelta | None,
+        scopes: Sequence[str] | None,
+        address: str = "",
+    ) -> tuple[ApiToken, str]:
+        """A token that somebody makes for themselves, and its value. `scopes` are as people write them.
+
+        `lifetime` None: 30 days; a token made with a token ends no later than that one. `scopes` None: all that the
+        maker may do now; without presence one's own things only, also when more comes to the owner later.
+        Raises BadRequest, Conflict, Forbidden, and PresenceRequired for scopes that take presence.
+        """
+        if not maker.may_self(Scope.TOKENS):
+            raise Forbidden("You may not make tokens.")
+        lifetime = await self._lifetime(maker, lifetime)
+        kept = await self._scopes(maker, scopes)
+        return await self.create(maker.user, name, lifetime, maker.user.id, address, kept)
+
+    async def _scopes(self, maker: Identity, asked: Sequence[str] | None) -> tuple[str, ...]:
+        """The scopes to keep for those that are asked for."""
+        own = (Scope.SELF.value,)
+        if asked is None:
+            inherited = own if not maker.present else (INHERIT,)
+            return maker.scopes or inherited
+        kept = await self._authority.read_scopes(asked)
+        if kept == (INHERIT,):
+            wanted = await self._authority.grants_of(maker.user)
+        else:
+            wanted = granted(map(parse_scope, kept), maker.user.id)
+        try:
+            await self._authority.check_no_more(maker, wanted, "a token")
+        except Forbidden as error:
+            if maker.present:
+                raise
+            await self._authority.check_no_more(maker.with_presence(), wanted, "a token")
+            raise PresenceRequired("For a token with these permissions you must confirm that it is you.") from error
+        return own if kept == (INHERIT,) and not maker.present else kept
+
+    async def _lifetime(self, maker: Identity, asked: timedelta | None) -> timedelta:
+        lifetime = DEFAULT_LIFETIME if asked is None else asked
+        if maker.credential is not Credential.TOKEN:
+            return lifetime
+        async with self._store.reading() as unit:
+            token = await unit.tokens.find(TokenId(maker.principal))
+        left = token.expires_at - self._clock.now() if token is not None else timedelta(0)
+        if asked is not None and asked > left:
+            raise BadRequest("A token that is made with a token ends no later than that one.")
+        return min(lifetime, left)
 
     async def create(
         self,
@@ -73,7 +132,7 @@ class Tokens:
             if len(live) >= MAX_LIVE_TOKENS:
                 raise Conflict(f"You have {MAX_LIVE_TOKENS} tokens; revoke one first.")
             await unit.tokens.add(token, digest_of(value))
-            await unit.audit.add(AuditEvent(now, "token.created", actor, token.id, address, {"name": name}))
+            await unit.audit.add(_created(token, actor, address))
         return token, value
 
     async def find(self, digest: bytes) -> tuple[ApiToken, User] | None:
@@ -115,6 +174,15 @@ class Tokens:
             if await unit.tokens.revoke(token_id, now):
                 await unit.audit.add(AuditEvent(now, "token.revoked", actor, token_id, address))
         self._recent.clear()
+
+
+def _created(token: ApiToken, actor: str, address: str) -> AuditEvent:
+    details: dict[str, str | int | float | bool | None] = {
+        "name": token.name,
+        "scopes": " ".join(token.scopes) or INHERIT,
+        "user": token.user_id,
+    }
+    return AuditEvent(token.created_at, "token.created", actor, token.id, address, details)
 
 
 def is_live(token: ApiToken, clock: Clock) -> bool:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import replace
 
 from hub.auth.recent import RecentIdentities
+from hub.auth.sign_ins import LONG_AGO
 from hub.domain.audit import AuditEvent
 from hub.domain.users import InvalidUsername, Role, User, normalise_username
 from hub.errors import BadRequest, Conflict, NotFound
 from hub.store.engine import Store
 from hub.store.unit import Unit
 from proxy.kit.clock import Clock
+
+MAX_DESCRIPTION_CHARS = 200
+_EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]{1,190}\Z")
 
 
 def username(raw: str) -> str:
@@ -29,14 +36,32 @@ class Users:
         self._clock = clock
         self._recent = recent
 
-    async def add(self, name: str, role: Role, actor: str, address: str = "") -> User:
+    async def add(self, name: str, role: str, actor: str, address: str = "") -> User:
         """A new user, without a password. Raises BadRequest for an impossible name, Conflict for a taken."""
         name, now = username(name), self._clock.now()
         async with self._store.unit() as unit:
             user = await unit.users.add(name, role, now)
-            details: dict[str, str | int | float | bool | None] = {"name": name, "role": role.value}
+            details: dict[str, str | int | float | bool | None] = {"name": name, "role": str(role)}
             await unit.audit.add(AuditEvent(now, "user.added", actor, user.id, address, details))
         return user
+
+    async def add_many(self, names: Iterable[str], role: str, actor: str, address: str = "") -> list[User]:
+        """New users without passwords, all of them or none; gives those who were added.
+
+        Names that exist are left out. Raises BadRequest for an impossible name, and Conflict for one that somebody else
+        takes at the same moment.
+        """
+        wanted, now = list(dict.fromkeys(username(name) for name in names)), self._clock.now()
+        added = []
+        async with self._store.unit() as unit:
+            known = await unit.directory.named(wanted)
+            for name in wanted:
+                if name in known:
+                    continue
+                added.append(await unit.users.add(name, role, now))
+                details: dict[str, str | int | float | bool | None] = {"name": name, "role": str(role)}
+                await unit.audit.add(AuditEvent(now, "user.added", actor, added[-1].id, address, details))
+        return added
 
     async def get(self, name: str) -> User:
         """The user with this name, in any spelling. Raises NotFound."""
@@ -82,16 +107,60 @@ class Users:
         self._recent.clear()
         return changed
 
-    async def set_role(self, user: User, role: Role, actor: str, address: str = "") -> User:
+    async def set_role(self, user: User, role: str, actor: str, address: str = "") -> User:
         """Make a user an administrator, or no longer one. Raises Conflict for the last administrator."""
         now = self._clock.now()
         async with self._store.unit() as unit:
-            demoting = role is not Role.ADMIN
+            demoting = role != Role.ADMIN
             current = await _find_dispensable(unit, user) if demoting else _existing(await unit.users.find(user.id))
             changed = replace(current, role=role)
             await unit.users.save(changed)
-            event = AuditEvent(now, "user.role_changed", actor, user.id, address, {"role": role.value})
+            await unit.sign_ins.rotate_soon(user.id, LONG_AGO)
+            event = AuditEvent(now, "user.role_changed", actor, user.id, address, {"role": str(role)})
             await unit.audit.add(event)
+        self._recent.clear()
+        return changed
+
+    async def rename(self, user: User, name: str, actor: str, address: str = "") -> User:
+        """Another name: addresses and sign-in change, what belongs to the user stays theirs.
+
+        Raises BadRequest for an impossible name, Conflict for a taken one, NotFound.
+        """
+        name, now = username(name), self._clock.now()
+        async with self._store.unit() as unit:
+            current = _existing(await unit.users.find(user.id))
+            changed = replace(current, name=name)
+            if changed != current:
+                await unit.users.save(changed)
+                details: dict[str, str | int | float | bool | None] = {"name": name, "was": current.name}
+                await unit.audit.add(AuditEvent(now, "user.renamed", actor, user.id, address, details))
+        self._recent.clear()
+        return changed
+
+    async def describe(
+        self,
+        user: User,
+        actor: str,
+        address: str = "",
+        *,
+        display_name: str | None = None,
+        email: str | None = None,
+    ) -> User:
+        """What people read of a user, and where mail reaches them; empty clears, None leaves.
+
+        Neither identifies anybody. Raises BadRequest for what is too long or not one line, NotFound.
+        """
+        now = self._clock.now()
+        async with self._store.unit() as unit:
+            current = _existing(await unit.users.find(user.id))
+            changed = replace(
+                current,
+                display_name=current.display_name if display_name is None else _line("display_name", display_name),
+                email=current.email if email is None else _address(email),
+            )
+            if changed != current:
+                await unit.users.save(changed)
+                await unit.audit.add(AuditEvent(now, "user.described", actor, user.id, address))
         self._recent.clear()
         return changed
 
@@ -113,6 +182,21 @@ def _existing(user: User | None) -> User:
     if user is None:
         raise NotFound("There is no such user.")
     return user
+
+
+def _line(field: str, text: str) -> str | None:
+    """One line of text, None if it is empty. Raises BadRequest."""
+    text = unicodedata.normalize("NFC", text).strip()
+    if len(text) > MAX_DESCRIPTION_CHARS or not text.isprintable():
+        raise BadRequest(f"{field} is one line of at most {MAX_DESCRIPTION_CHARS} characters.")
+    return text or None
+
+
+def _address(text: str) -> str | None:
+    address = _line("email", text)
+    if address is not None and not _EMAIL.match(address):
+        raise BadRequest("email is not an e-mail address.")
+    return address
 
 
 async def _find_dispensable(unit: Unit, user: User) -> User:

@@ -22,7 +22,14 @@ from pydantic_settings import (
 )
 
 from hub.config.culling import Culling
+from hub.config.limits import DefaultLimits
+from hub.config.lti import Lti
 from hub.config.profiles import GIB, Profile
+from hub.config.providers import Provider, check_providers
+from hub.config.rate_limits import RateLimits
+from hub.config.roles import RoleSection, check_role_names
+from hub.config.sign_in import HeaderSignIn, Registration, SecondFactor
+from hub.config.spawning import Spawning
 from hub.config.values import Span
 
 __all__ = ["GIB", "ConfigError", "Culling", "Profile", "Settings", "Span", "load_settings"]
@@ -108,6 +115,24 @@ class Settings(BaseSettings):
     concurrent_starts: int = Field(4, ge=1, description="Containers that start at the same time; others wait in order.")
     sign_in_idle: Span = Field(timedelta(hours=8), description="A sign-in unused for this long ends.")
     sign_in_max: Span = Field(timedelta(days=7), description="A sign-in ends after this long in any case.")
+    password_sign_in: bool = Field(
+        True, description="Whether people sign in with passwords of the hub; `false` where providers do it for all."
+    )
+    second_factor: SecondFactor = Field(
+        "optional",
+        description="Who must have an authenticator app or a passkey beside the password: `optional` (nobody must), "
+        "`administrators` (also who owns a group), `everybody`.",
+    )
+    presence: Span = Field(
+        timedelta(minutes=30),
+        description="How long administrators' pages stay open without use until the password is asked for again.",
+    )
+    registration: Registration = Field(
+        "closed",
+        description="Who may make an account: `closed` (administrators add people), `approval` (anybody asks, an "
+        "administrator decides), `open` (anybody).",
+    )
+    header_sign_in: HeaderSignIn = Field(default_factory=lambda: HeaderSignIn())
     export_browser: Path | None = Field(
         None,
         description="A Chromium or Chrome on the hub's machine that prints notebooks as PDF, such as "
@@ -115,6 +140,13 @@ class Settings(BaseSettings):
     )
     trash_days: int = Field(
         30, ge=1, le=36500, description="Days for which deleted files stay in their user's trash; they count in quotas."
+    )
+    removal_grace: Span = Field(
+        timedelta(days=30), description="How long somebody who was deleted can be restored; then their files go."
+    )
+    archive_kept: Span = Field(
+        timedelta(days=180),
+        description="How long an archive of the files of somebody who is gone is kept in `archives`; 0: none is made.",
     )
     max_upload_bytes: int = Field(128 * 1024**2, ge=1024**2, description="Largest body of one request.")
     base_uid: int = Field(200_000, ge=1000, description="First uid for users' containers, when the hub runs as root.")
@@ -124,12 +156,26 @@ class Settings(BaseSettings):
         description="Whether trusted outputs in JupyterLab may run scripts (plotly, bokeh, folium, … need it); without "
         "it nothing but the hub's own files can.",
     )
+    audit_file: Path | None = Field(
+        None, description="A file to which every line of the audit log is also appended as JSON; without it none."
+    )
     log_format: Literal["text", "json"] = Field("text", description="How logs are written.")
     default_profile: str = Field("datascience", description="Profile for users who chose none.")
     profiles: dict[str, Profile] = Field(
         default_factory=lambda: {"datascience": Profile()}, description="What users may start."
     )
+    lti: Lti = Field(default_factory=Lti)
     culling: Culling = Field(default_factory=Culling)
+    limits: DefaultLimits = Field(default_factory=lambda: DefaultLimits())
+    spawning: Spawning = Field(default_factory=lambda: Spawning())
+    roles: dict[str, RoleSection] = Field(
+        default_factory=dict,
+        description="Roles besides `admin`, `user` and `guest`: what who has one may do in addition.",
+    )
+    rate_limits: RateLimits = Field(default_factory=RateLimits)
+    providers: dict[str, Provider] = Field(
+        default_factory=dict, description="Providers by which people sign in; docs/how-to/openid-connect.md."
+    )
 
     @field_validator("allowed_origins")
     @classmethod
@@ -158,11 +204,23 @@ class Settings(BaseSettings):
             raise ValueError(f"the names of profiles are 1 to 40 letters, digits, - and _, not {wrong[0]!r}")
         return profiles
 
+    @field_validator("roles")
+    @classmethod
+    def _roles_have_names_of_their_own(cls, roles: dict[str, RoleSection]) -> dict[str, RoleSection]:
+        return check_role_names(roles)
+
+    @model_validator(mode="after")
+    def _providers_fit(self) -> Settings:
+        check_providers(self.providers, self.roles, self.public_url, self.host)
+        return self
+
     @model_validator(mode="after")
     def _default_profile_exists(self) -> Settings:
         if self.default_profile not in self.profiles:
             there = ", ".join(sorted(self.profiles))
             raise ValueError(f"default_profile {self.default_profile!r} is not one of the profiles: {there}")
+        if not self.profiles[self.default_profile].is_for_everybody:
+            raise ValueError(f"default_profile {self.default_profile!r} must be for everybody: no groups, no roles")
         return self
 
     @classmethod

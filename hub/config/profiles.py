@@ -28,7 +28,20 @@ class Profile(Section):
     )
     home: str = Field("/home/jovyan", description="Where the user's home is inside the container.")
     environment: dict[str, str] = Field({}, description="Additional environment variables.")
+    gpus: int | list[str] = Field(
+        0, description="GPUs of each container: how many, or which, by the engine's ids; `-1` is all of them."
+    )
+    runtime: str | None = Field(
+        None, description="One of the engine's runtimes, such as `runsc` (gVisor); without it the engine's default."
+    )
     spare_kernels: int = Field(1, ge=0, le=4, description="Kernels started ahead of the first notebook.")
     kernels: list[str] = Field(
         [], description="Kernelspecs of the image that are offered, the first as the default; empty: all."
     )
+    groups: list[str] = Field([], description="Groups whose members may use it; empty, and no roles: everybody.")
+    roles: list[str] = Field([], description="Roles whose people may use it, besides the members of `groups`.")
+
+    @property
+    def is_for_everybody(self) -> bool:
+        """Whether nobody is left out."""
+        return not self.groups and not self.roles

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from hub.domain.ids import GroupId, SignInId, TokenId, UserId
 
@@ -44,42 +45,75 @@ def normalise_username(raw: str) -> str:
 
 
 class Role(StrEnum):
-    """What a user may do in the hub as a whole."""
+    """The roles that are built in (see hub.domain.roles); the configuration may name others."""
 
     ADMIN = "admin"
     USER = "user"
+    GUEST = "guest"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One person. `number` is a small unique integer, given once, from which the container's uid derives."""
+    """One person. `number` is a small unique integer, given once, from which the container's uid derives.
+
+    `role` is a `Role` or the name of one in the configuration. `display_name` and `email` are only shown. `removed_at`:
+    marked for deletion since then, and barred like somebody who is disabled.
+    """
 
     id: UserId
     number: int
     name: str
-    role: Role
+    role: str
     created_at: datetime
     disabled_at: datetime | None = None
     last_activity_at: datetime | None = None
+    display_name: str | None = None
+    email: str | None = None
+    removed_at: datetime | None = None
 
     @property
     def is_admin(self) -> bool:
         """Whether the user may do everything in the hub."""
-        return self.role is Role.ADMIN
+        return self.role == Role.ADMIN
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A named set of users."""
+    """A named set of users. `source`: who keeps it, ``hub`` or the provider whose claims make its members."""
 
     id: GroupId
     name: str
     created_at: datetime
+    display_name: str = ""
+    properties: dict[str, Any] = field(default_factory=dict)
+    source: str = "hub"
+
+
+class MemberRole(StrEnum):
+    """What somebody is in a group."""
+
+    MEMBER = "member"
+    OWNER = "owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """One user in one group. `source`: who put them there; what a provider says changes only its own."""
+
+    group: Group
+    user: User
+    role: MemberRole
+    source: str = "hub"
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """A browser's login. The cookie's value is never stored, only its SHA-256."""
+    """A browser's login. The cookie's value is never stored, only its SHA-256.
+
+    `provider` and what follows: who signed this person in and what was said, None for a password of the hub.
+    `form_token`: what the forms of this sign-in's pages carry. `rotated_at`: when the cookie was last given a fresh
+    secret. `presence_seed`, `presence_at`: of what the presence's token is made, and when it was proven or used last.
+    """
 
     id: SignInId
     user_id: UserId
@@ -88,6 +122,15 @@ class SignIn:
     address: str
     user_agent: str
     revoked_at: datetime | None = None
+    provider: str | None = None
+    provider_issuer: str | None = None
+    provider_subject: str | None = None
+    provider_sid: str | None = None
+    provider_data: dict[str, Any] | None = field(default=None, repr=False)
+    form_token: str | None = field(default=None, repr=False)
+    rotated_at: datetime | None = None
+    presence_seed: bytes | None = field(default=None, repr=False)
+    presence_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The base of every handler: who asks, may they, did they mean it, and how errors are answered.
 
-A handler class declares `access`; one that does not refuses everybody. In `prepare`, in this order: the
-request came through a proxy of ours, its body is within the limit, its sender is identified, access is
-decided, and a state-changing request that a cookie authenticates proves that one of our pages made it.
+A handler class declares `access` and `permission` (hub.http.permitted); one that does not refuses everybody. In
+`prepare`, in this order: the request came through a proxy of ours, its body is within the limit, its sender is
+identified, access and permission are decided, a state-changing request that a cookie authenticates proves that one of
+our pages made it, and what goes beyond one's own things that somebody sits there.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import contextlib
 import hmac
 import logging
 import re
-from collections.abc import Awaitable
-from enum import Enum
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from http.client import responses
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote, unquote
 
@@ -22,22 +24,41 @@ import msgspec
 import tornado.iostream
 import tornado.web
 
-from hub.auth.identity import JUPYTER_SCOPE, Credential, Identity
+from hub import metrics
+from hub.auth.cookies import cookie_flags, read_cookie, sign_in_cookie_name
+from hub.auth.identity import Credential, Identity
+from hub.auth.presence import is_navigation, is_proof
 from hub.config import Settings
-from hub.domain.ids import new_id
+from hub.domain.ids import SignInId, new_id
+from hub.domain.scopes import Scope
 from hub.domain.users import InvalidUsername, normalise_username
-from hub.errors import BadRequest, Forbidden, HubError, NotSignedIn, RequestForged, TooLarge, TooManyRequests
+from hub.errors import (
+    BadRequest,
+    Forbidden,
+    HubError,
+    NotSignedIn,
+    PresenceRequired,
+    RequestForged,
+    StoreUnavailable,
+    TooLarge,
+    TooManyRequests,
+)
 from hub.http.access_log import printable, shown_path
 from hub.http.cors import Source, answer_headers, is_shared, preflight_headers, source_of
 from hub.http.csrf import SAFE_METHODS, check_site, check_token
 from hub.http.headers import API_POLICY, PAGE_POLICY, security_headers
+from hub.http.permitted import PROVE, Access, Over, Permitted
 from hub.http.redirect import in_ascii, is_local
-from hub.http.services import Services
+from proxy.kit import request_ids
+
+__all__ = ["Access", "HubHandler", "Over", "StreamingHandler", "UserHandler"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 INTERNAL_HEADER = "X-Kernelhub-Internal"
+USERS_PREFIX = "/user/"
+"""Where pages are that scripts of users' notebooks run in."""
 JSON_TYPE = "application/json"
 DROP_SECONDS = 30.0
 """So long is a body that is not wanted read and dropped before it is answered."""
@@ -45,22 +66,9 @@ _API_PATH = re.compile(r"/(?:hub/api|internal|health|user/[^/]+/(?:api|lab/api|f
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
 
 
-class Access(Enum):
-    """Who may call a handler."""
-
-    PUBLIC = "anyone"
-    SIGNED_IN = "any user"
-    OWNER = "the user whose name is in the path"
-    ADMIN = "administrators"
-
-
-class HubHandler(tornado.web.RequestHandler):
+class HubHandler(Permitted):
     """Base of the hub's handlers. Subclasses declare `access`, and answer or raise HubErrors."""
 
-    access: ClassVar[Access | None] = None
-    """Who may call it. None, the default, refuses everybody."""
-    scope: ClassVar[str | None] = None
-    """The scope that an API token with restricted scopes must have; None: such tokens are refused."""
     page: ClassVar[bool | None] = None
     """Whether errors are pages for people; None decides by path and the Accept header."""
     behind_proxy: ClassVar[bool] = True
@@ -68,21 +76,16 @@ class HubHandler(tornado.web.RequestHandler):
     csrf_exempt: ClassVar[bool] = False
     """Only for public handlers that change nothing on behalf of a signed-in user."""
 
+    needs_presence: ClassVar[bool] = False
+    """Whether browsers need proof of presence even for what is the user's own, such as second factors."""
+
     json_only: ClassVar[bool] = True
     """Whether a body that comes with a cookie must be declared as JSON, which another site's form cannot do."""
 
-    found_identity: Identity | None = None
-    address: str = ""
     scheme: str = "http"
     request_id: str = ""
 
     # -- what handlers use ------------------------------------------------------------------------------
-
-    @property
-    def services(self) -> Services:
-        """Everything that `hub.app` has wired."""
-        services: Services = self.application.settings["services"]
-        return services
 
     @property
     def identity(self) -> Identity:
@@ -155,25 +158,33 @@ class HubHandler(tornado.web.RequestHandler):
         return PAGE_POLICY if self.shows_pages() else API_POLICY
 
     def check_access(self) -> None:
-        """Decide by `access`. Raises NotSignedIn or Forbidden."""
-        if self.access is None:
+        """Decide by `access` alone. Raises NotSignedIn or Forbidden."""
+        if not self.is_declared():
             raise Forbidden("This address does not say who may use it, so nobody may.")
-        if self.access is Access.PUBLIC:
-            return
-        identity = self.identity
-        if identity.scopes and self.scope not in identity.scopes:
-            raise Forbidden("This token's scopes do not include this.")
-        if self.access is Access.ADMIN and not identity.is_admin:
-            raise Forbidden("Only administrators may do this.")
+        if self.access is not Access.PUBLIC and self.found_identity is None:
+            raise NotSignedIn("Sign in first.")
 
     def check_meant(self) -> None:
         """Refuse forged state-changing requests; a page cannot send an API token that it does not know."""
         if self.request.method in SAFE_METHODS or self.csrf_exempt:
             return
-        if self.found_identity is not None and self.found_identity.credential is Credential.TOKEN:
+        if self.found_identity is not None and self.found_identity.credential is not Credential.COOKIE:
             return
         check_site(self.request.headers)
+        if self.found_identity is not None and self.found_identity.present:
+            return  # the presence's token came with it, which is better than the sign-in's
         check_token(self.expected_form_token(), self.given_form_token())
+
+    def check_presence(self) -> None:
+        """Refuse what a browser's sign-in alone does not permit, whoever's it is."""
+        if (self.needs_presence and not self.identity.present) or self.lacks_presence():
+            raise PresenceRequired(self.presence_wanted())
+
+    def presence_wanted(self) -> str:
+        """What to do about missing proof of presence, in words."""
+        if "Sec-Fetch-Mode" not in self.request.headers and self.request.method in {"GET", "HEAD"}:
+            return "For this the hub must be reached by https, with a browser of these years; programs use a token."
+        return PROVE
 
     def expected_form_token(self) -> str:
         """The token that a state-changing request must carry: that of the sign-in."""
@@ -190,7 +201,8 @@ class HubHandler(tornado.web.RequestHandler):
         """Security headers on every answer, errors included; no Server header."""
         self.clear_header("Server")
         https = self.services.settings.secure_cookies
-        for name, value in security_headers(self.content_security_policy(), https).items():
+        of_user = self.request.path.startswith(USERS_PREFIX)
+        for name, value in security_headers(self.content_security_policy(), https, of_user).items():
             self.set_header(name, value)
         if is_shared(self.request.path):
             for name, value in answer_headers(self.request.headers.get("Origin"), self.source).items():
@@ -206,7 +218,10 @@ class HubHandler(tornado.web.RequestHandler):
             return
         await self._identify()
         self.check_access()
+        await self.check_permission()
         self.check_meant()
+        self.check_presence()
+        await self._renew()
 
     def head(self, *args: str) -> Any:
         """As GET, without its body, which tornado leaves out."""
@@ -226,6 +241,7 @@ class HubHandler(tornado.web.RequestHandler):
         via_proxy = hmac.compare_digest(sent, self.services.internal_token.encode())
         given_id = headers.get("X-Request-Id", "") if via_proxy else ""
         self.request_id = given_id if _REQUEST_ID.match(given_id) else new_id()
+        request_ids.current.set(self.request_id)
         self.set_header("X-Request-Id", self.request_id)
         self.address = self.request.remote_ip or ""
         if via_proxy:
@@ -256,6 +272,53 @@ class HubHandler(tornado.web.RequestHandler):
             return
         if source is Source.FOREIGN and self.found_identity.credential is Credential.COOKIE:
             raise RequestForged("This request came from another site and was refused.")
+        if self._is_another_by_gateway(self.found_identity):
+            self.found_identity = None
+            return
+        self.found_identity = self._as_proven(self.found_identity)
+
+    def _is_another_by_gateway(self, identity: Identity) -> bool:
+        """Whether a gateway that signed this browser in says by now that somebody else sits there."""
+        settings = self.services.settings.header_sign_in
+        if not settings.header or identity.provided_by is None or identity.provided_by[0] != settings.issuer:
+            return False
+        said = self.request.headers.get(settings.header, "").strip()
+        return said not in ("", identity.provided_by[1])
+
+    def _as_proven(self, identity: Identity) -> Identity:
+        """The identity of a browser, `present` if this request carries proof of presence (hub.auth.presence).
+
+        Under a user's own addresses a navigation proves nothing: scripts of theirs can read its answer.
+        """
+        if identity.credential is not Credential.COOKIE:
+            return identity
+        given = self.given_form_token()
+        of_user = given is None and self.request.path.startswith(USERS_PREFIX)
+        present = is_proof(identity.presence, self.request.method or "", given, self.request.headers)
+        return replace(identity, present=present and not of_user)
+
+    async def _renew(self) -> None:
+        """Remember that the presence was used, and give a cookie that is due for it a fresh secret."""
+        identity = self.found_identity
+        if identity is None or identity.credential is not Credential.COOKIE:
+            return
+        try:
+            if identity.present and (self.request.method not in SAFE_METHODS or is_navigation(self.request.headers)):
+                await self.services.presence.touch(SignInId(identity.principal), identity.presence_at)
+            if identity.rotates:
+                await self.rotate_cookie()
+        except StoreUnavailable as error:
+            log.warning("sign-in %s was not renewed: %s", identity.principal, error)
+
+    async def rotate_cookie(self) -> None:
+        """Give this browser's cookie a fresh secret; nothing if another request has just done so."""
+        secure = self.services.settings.secure_cookies
+        name = sign_in_cookie_name(secure)
+        secret = read_cookie(self.request.headers.get("Cookie", ""), name)
+        fresh = await self.services.sign_ins.rotate(secret) if secret else None
+        if fresh is not None:
+            lifetime = int(self.services.sign_ins.longest.total_seconds())
+            self.set_cookie(name, fresh, max_age=lifetime, **cookie_flags(secure))
 
     def shows_pages(self) -> bool:
         """Whether a person looks at the answer."""
@@ -271,6 +334,8 @@ class HubHandler(tornado.web.RequestHandler):
         self.set_status(shown.status)
         if isinstance(shown, TooManyRequests):
             self.set_header("Retry-After", str(shown.retry_after_seconds))
+        if isinstance(shown, PresenceRequired):
+            self.set_header("X-Presence", "required")  # pages that ask in the background load themselves anew
         if self.shows_pages():
             self._write_error_page(shown)
         else:
@@ -300,12 +365,18 @@ class HubHandler(tornado.web.RequestHandler):
             wanted = f"?next={quote(uri, safe='/')}" if is_local(uri) and uri != "/" else ""
             self.redirect(f"/hub/login{wanted}")
             return
+        is_asked_by_page = self.request.method in {"GET", "HEAD"} and is_navigation(self.request.headers)
+        if isinstance(error, PresenceRequired) and is_asked_by_page:
+            uri = self.request.uri or "/"
+            self.redirect("/hub/confirm" + (f"?next={quote(uri, safe='/')}" if is_local(uri) else ""))
+            return
         render = self.application.settings.get("error_page")
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.finish(render(self, error) if render else f"<!doctype html><title>{error.status}</title>")
 
     def _handle_request_exception(self, e: BaseException) -> None:
         if isinstance(e, HubError):
+            metrics.observe_refusal(e.code)
             self.log_exception(type(e), e, e.__traceback__)
             if not self._finished:
                 self.send_error(e.status, exc_info=(type(e), e, e.__traceback__))
@@ -340,7 +411,9 @@ class UserHandler(HubHandler):
     """Base of everything under ``/user/<name>/``: only that user may pass, an administrator neither."""
 
     access = Access.OWNER
-    scope: ClassVar[str | None] = JUPYTER_SCOPE
+    permission: ClassVar[Scope | Mapping[str, Scope] | None] = MappingProxyType(
+        {"GET": Scope.READ_JUPYTER, **dict.fromkeys(("POST", "PUT", "PATCH", "DELETE"), Scope.JUPYTER)}
+    )
     json_only = False  # JupyterLab declares some bodies as text; the form token protects them all the same
 
     @property
@@ -348,11 +421,12 @@ class UserHandler(HubHandler):
         """``/user/<name>/`` of the signed-in user, as front ends need it."""
         return f"/user/{quote(self.identity.user.name, safe='@+')}/"
 
-    def check_access(self) -> None:
+    async def check_permission(self) -> None:
         """See HubHandler; and for OWNER the name in the path, decoded once, must be the user's own."""
-        super().check_access()
+        await super().check_permission()
         if self.access is Access.OWNER and self._name_in_path() != self.identity.user.name:
-            raise Forbidden(f"This belongs to another user; you are signed in as {self.identity.user.name}.")
+            message = f"This belongs to another user; you are signed in as {self.identity.user.name}."
+            await self.refuse(self.permission_for(self.request.method or ""), message=message)
 
     def _name_in_path(self) -> str | None:
         parts = self.request.path.split("/", 3)

@@ -17,12 +17,14 @@ from tornado.testing import bind_unused_port
 
 from hub.auth.identity import Credential, Identity
 from hub.config import Settings
-from hub.domain.ids import PrincipalId, UserId
+from hub.config.sign_in import HeaderSignIn
+from hub.domain.ids import UserId
 from hub.domain.users import Role, User
 from hub.errors import Forbidden, NotSignedIn
 from hub.http.application import make_application
 from hub.http.cors import Source, check_socket_origin, is_shared, preflight_headers, source_of
 from hub.http.handler import INTERNAL_HEADER, UserHandler
+from tests.harness.grants import FakeAuthority, identity_of
 
 COLAB = "https://colab.research.google.com"
 EVIL = "https://evil.example"
@@ -51,10 +53,10 @@ class Guard:
         if (token := authorization.removeprefix("token ") or query_token) is not None and token != "":
             if token != "secret":
                 raise NotSignedIn("Sign in first.")
-            return Identity(ALICE, PrincipalId("t"), Credential.TOKEN)
+            return identity_of(ALICE, Credential.TOKEN, principal="t")
         if cookie != "who=alice":
             raise NotSignedIn("Sign in first.")
-        return Identity(ALICE, PrincipalId("c"), Credential.COOKIE, "form-token")
+        return identity_of(ALICE, Credential.COOKIE, "form-token", principal="c")
 
 
 class Thing(UserHandler):
@@ -89,8 +91,10 @@ class Hub:
 
 @pytest.fixture
 async def hub() -> AsyncIterator[Hub]:
-    settings = SimpleNamespace(secure_cookies=False, allowed_origins=[COLAB])
-    services: Any = SimpleNamespace(settings=settings, internal_token="internal", guard=Guard())
+    settings = SimpleNamespace(secure_cookies=False, allowed_origins=[COLAB], header_sign_in=HeaderSignIn())
+    services: Any = SimpleNamespace(
+        settings=settings, internal_token="internal", guard=Guard(), authority=FakeAuthority()
+    )
     routes = [URLSpec("/user/([^/]+)/api/x", Thing), URLSpec("/user/([^/]+)/lab", Page)]
     server = HTTPServer(make_application(services, routes))
     socket, port = bind_unused_port()

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -18,11 +18,14 @@ from tornado.testing import bind_unused_port
 
 from hub.auth.identity import Credential, Identity
 from hub.config import Settings
-from hub.domain.ids import PrincipalId, UserId
+from hub.config.sign_in import HeaderSignIn
+from hub.domain.ids import UserId
+from hub.domain.scopes import Scope
 from hub.domain.users import Role, User
 from hub.errors import NotSignedIn, StoreUnavailable, TooManyRequests
 from hub.http.application import make_application
 from hub.http.handler import INTERNAL_HEADER, Access, HubHandler, UserHandler
+from tests.harness.grants import FakeAuthority, identity_of
 
 TOKEN = "internal"
 ALICE = User(UserId("a"), 1, "alice", Role.USER, datetime(2026, 1, 1, tzinfo=UTC))
@@ -47,7 +50,7 @@ class Guard:
             raise NotSignedIn("Sign in first.")
         credential = Credential.TOKEN if by_token else Credential.COOKIE
         scopes = (scope,) if scope else ()
-        return Identity(user, PrincipalId("p"), credential, "" if by_token else f"xsrf-{who}", scopes)
+        return identity_of(user, credential, "" if by_token else f"xsrf-{who}", scopes)
 
 
 class Wanted(msgspec.Struct):
@@ -64,6 +67,7 @@ class Public(HubHandler):
 
 class SignedIn(HubHandler):
     access = Access.SIGNED_IN
+    permission: ClassVar[Scope | None] = Scope.SELF
 
     def get(self) -> None:
         self.write_json({"name": self.identity.user.name})
@@ -78,11 +82,19 @@ class SignedIn(HubHandler):
 
 
 class Scoped(SignedIn):
-    scope = "read"
+    permission = Scope.READ_JUPYTER
 
 
 class Admin(SignedIn):
     access = Access.ADMIN
+    permission = Scope.ADMIN_USERS
+
+
+class NoPermission(HubHandler):
+    access = Access.SIGNED_IN
+
+    def get(self) -> None:
+        self.write_json({})
 
 
 class Undeclared(HubHandler):
@@ -142,14 +154,16 @@ class Hub:
 @pytest.fixture
 async def hub() -> AsyncIterator[Hub]:
     guard = Guard()
-    settings = SimpleNamespace(secure_cookies=False, allowed_origins=[])
-    services: Any = SimpleNamespace(settings=settings, internal_token=TOKEN, guard=guard)
+    settings = SimpleNamespace(secure_cookies=False, allowed_origins=[], header_sign_in=HeaderSignIn())
+    authority = FakeAuthority()
+    services: Any = SimpleNamespace(settings=settings, internal_token=TOKEN, guard=guard, authority=authority)
     routes = [
         URLSpec("/public", Public),
         URLSpec("/in", SignedIn),
         URLSpec("/scoped", Scoped),
         URLSpec("/admin", Admin),
         URLSpec("/undeclared", Undeclared),
+        URLSpec("/no-permission", NoPermission),
         URLSpec("/failing", Failing),
         URLSpec("/direct", Direct),
         URLSpec("/user/([^/]+)/api/x", Owner),
@@ -184,6 +198,7 @@ async def test_forwarded_headers_are_believed_only_from_a_proxy_of_ours(hub: Hub
 
 async def test_a_handler_that_declares_no_access_refuses_even_administrators(hub: Hub) -> None:
     assert (await hub.send("/undeclared", Cookie="who=root")).code == 403
+    assert (await hub.send("/no-permission", Cookie="who=root")).code == 403
 
 
 @pytest.mark.parametrize(
@@ -209,16 +224,17 @@ async def test_a_handler_that_declares_no_access_refuses_even_administrators(hub
     ],
 )
 async def test_access_is_what_the_handler_declares(hub: Hub, path: str, who: str | None, status: int) -> None:
-    assert (await hub.send(path, Cookie=who and f"who={who}")).code == status
+    by_cookie = 403 if path == "/admin" else status  # a browser without proof of presence
+    assert (await hub.send(path, Cookie=who and f"who={who}")).code == by_cookie
     assert (await hub.send(path, Authorization=who and f"token {who}")).code == status
 
 
 async def test_a_token_with_scopes_reaches_only_handlers_of_that_scope(hub: Hub) -> None:
-    assert (await hub.send("/scoped", Authorization="token alice+read")).code == 200
+    assert (await hub.send("/scoped", Authorization="token alice+read:jupyter")).code == 200
     assert (await hub.send("/scoped", Authorization="token alice+other")).code == 403
-    assert (await hub.send("/in", Authorization="token alice+read")).code == 403
-    assert (await hub.send("/admin", Authorization="token root+read")).code == 403
-    assert (await hub.send("/public", Authorization="token alice+read")).code == 200
+    assert (await hub.send("/in", Authorization="token alice+read:jupyter")).code == 403
+    assert (await hub.send("/admin", Authorization="token root+read:jupyter")).code == 403
+    assert (await hub.send("/public", Authorization="token alice+read:jupyter")).code == 200
 
 
 async def test_programs_are_told_forbidden_in_the_words_jupyter_clients_know(hub: Hub) -> None:
@@ -347,7 +363,8 @@ async def test_every_answer_carries_the_security_headers(hub: Hub) -> None:
         assert "Etag" not in headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "same-origin"
-        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        of_user = path.startswith("/user/")  # where scripts of notebooks run: apart from the hub's own pages
+        assert headers["Cross-Origin-Opener-Policy"] == ("same-origin-allow-popups" if of_user else "same-origin")
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert "unsafe" not in headers["Content-Security-Policy"]
