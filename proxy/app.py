@@ -15,7 +15,7 @@ from tornado.routing import URLSpec
 from tornado.web import Application, RequestHandler
 
 from proxy.config import ProxySettings
-from proxy.core.http_rules import Gateways, check_request
+from proxy.core.http_rules import Gateways, Vouching, check_request
 from proxy.core.limits import MIB
 from proxy.errors import Refused
 from proxy.io.activity import Activity
@@ -64,7 +64,8 @@ class Proxy:
         self.metrics = Metrics()
         self._tasks = TaskOwner("proxy")
         clock = clock or SystemClock()
-        gateways = Origin(Gateways(settings.trusted_proxies))
+        vouching = Vouching(settings.vouching_headers, settings.vouching_addresses)
+        gateways = Origin(Gateways(settings.trusted_proxies), vouching)
         self.hub = HubClient(settings.hub_url, settings.internal_token)
         self.connections = Connections(clock, settings.ping_seconds, settings.silence_seconds)
         self._files = StaticFiles(settings.static_roots, settings.cache_dir)

@@ -61,6 +61,10 @@ class ProxySettings:
     """Where compressed copies of static files are kept; None: nothing is compressed."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of gateways whose ``X-Forwarded-For`` and ``-Proto`` are believed."""
+    vouching_headers: tuple[str, ...] = ()
+    """Headers in which gateways say who somebody is; dropped from everybody but `vouching_addresses`."""
+    vouching_addresses: tuple[str, ...] = ()
+    """Addresses or networks of those gateways."""
     public_url: str | None = None
     """The address that browsers use, where it differs from `host` and `port`."""
     max_body: int | None = None

@@ -13,9 +13,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from hub import metrics
+from hub.auth.arrivals import is_barred
 from hub.auth.password_rules import MAX_CHARS, malformed, normalise_password, weakness
 from hub.auth.recent import RecentIdentities
-from hub.auth.throttle import Throttle
+from hub.auth.throttle import SharedThrottle
 from hub.domain.audit import AuditEvent
 from hub.domain.users import InvalidUsername, User, normalise_username
 from hub.errors import PasswordRefused, TooManyRequests, WrongPassword
@@ -37,11 +38,11 @@ R = TypeVar("R")
 class Passwords:
     """Password credentials of all users. Close it with `close`."""
 
-    def __init__(self, store: Store, clock: Clock, recent: RecentIdentities) -> None:
+    def __init__(self, store: Store, clock: Clock, recent: RecentIdentities, throttle: SharedThrottle) -> None:
         self._store = store
         self._clock = clock
         self._recent = recent
-        self._throttle = Throttle(clock)
+        self._throttle = throttle
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="argon2")
         self._waiting = 0
 
@@ -53,23 +54,28 @@ class Passwords:
         """
         account = _account(name)
         user, stored, known = await self._find(account, address)
-        wait = self._throttle.wait_seconds(account, address, known)
-        if wait:
+        try:
+            self._throttle.begin(account, address, known_address=known)
+        except TooManyRequests:
             metrics.SIGN_INS.labels("throttled").inc()
-            raise TooManyRequests(f"Too many wrong passwords. Try again in {_in_words(wait)}.", wait)
-        self._throttle.failed(account, address)
+            raise
         right = await self._verify(stored or _NOBODY, password) and stored is not None
-        if user is None or not right or user.disabled_at is not None:
-            await self._refused(user, address, disabled=right)
+        if user is None or not right or is_barred(user):
+            await self._refused(account, user, address, disabled=right)
             raise WrongPassword(
                 "This account is disabled; ask your administrator." if right else "The name or the password is wrong."
             )
-        self._throttle.succeeded(account, address)
+        await self._throttle.succeeded(account, address)
         metrics.SIGN_INS.labels("accepted").inc()
         if stored is not None and HASHER.check_needs_rehash(stored):
             renewed = await self._in_pool(partial(HASHER.hash, normalise_password(password)))
             await self._save(user, renewed)
         return user
+
+    async def has_one(self, user: User) -> bool:
+        """Whether the user has a password at all."""
+        async with self._store.reading() as unit:
+            return await unit.passwords.find(user.id) is not None
 
     async def hash(self, password: str) -> str:
         """The hash to keep, of a password that was found acceptable."""
@@ -123,10 +129,11 @@ class Passwords:
     async def _find(self, account: str, address: str) -> tuple[User | None, str | None, bool]:
         """User, hash, and whether the user has signed in from this address before."""
         async with self._store.reading() as unit:
+            await self._throttle.look(unit, account, address)
             user = await unit.users.find_by_name(account)
             if user is None:
                 return None, None, False
-            known = any(s.address == address for s in await unit.sign_ins.list(user.id))
+            known = await unit.sign_ins.were_at(user.id, address)
             return user, await unit.passwords.find(user.id), known
 
     async def _verify(self, stored: str, password: str) -> bool:
@@ -146,13 +153,14 @@ class Passwords:
         finally:
             self._waiting -= 1
 
-    async def _refused(self, user: User | None, address: str, disabled: bool) -> None:
+    async def _refused(self, account: str, user: User | None, address: str, disabled: bool) -> None:
         # The name of an unknown account is not recorded: people type their password into the wrong field.
         metrics.SIGN_INS.labels("refused").inc()
         reason = "account disabled" if disabled else "wrong password" if user else "unknown name"
         now, who = self._clock.now(), user.id if user else ""
         event = AuditEvent(now, "sign_in.refused", who, who, address, {"reason": reason})
         async with self._store.unit() as unit:
+            await self._throttle.failed(unit, account, address)
             await unit.audit.add(event)
 
     async def _save(self, user: User, hashed: str) -> None:
@@ -165,9 +173,3 @@ def _account(name: str) -> str:
         return normalise_username(name)
     except InvalidUsername:
         return _UNKNOWN_ACCOUNT
-
-
-def _in_words(seconds: int) -> str:
-    if seconds < 90:
-        return "1 second" if seconds == 1 else f"{seconds} seconds"
-    return f"{-(-seconds // 60)} minutes"

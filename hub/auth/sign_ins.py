@@ -1,10 +1,18 @@
-"""Sign-ins: browsers' logins, made with a fresh secret each, listed and ended."""
+"""Sign-ins: browsers' logins, made with a fresh secret each, listed and ended.
+
+The cookie's secret is fresh at each sign-in, whenever its owner proves presence or their role changes, and once a day;
+the one before counts for another minute, because requests that carry it are under way. What forms carry stays the
+same all the while, so that pages that are open go on working.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from hub.auth.arrivals import Assertion, is_barred
 from hub.auth.digests import digest_of, new_secret
 from hub.auth.recent import RecentIdentities
 from hub.domain.audit import AuditEvent
@@ -15,6 +23,10 @@ from hub.store.engine import Store
 from proxy.kit.clock import Clock
 
 TOUCH_INTERVAL = timedelta(minutes=1)
+ROTATION_INTERVAL = timedelta(days=1)
+PREVIOUS_COUNTS = timedelta(seconds=60)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""As the time of the last rotation: the next request rotates."""
 
 
 class SignIns:
@@ -35,12 +47,18 @@ class SignIns:
         return self._longest
 
     async def create(
-        self, user: User, address: str, user_agent: str, replaces: str | None = None
+        self,
+        user: User,
+        address: str,
+        user_agent: str,
+        replaces: str | None = None,
+        assertion: Assertion | None = None,
     ) -> tuple[SignIn, str]:
         """A new sign-in and its secret, the cookie's value, which is told only here.
 
         `replaces` is the secret that the browser sent before, if any. The new one is always fresh, so what
         somebody planted in the browser is worth nothing (session fixation), and the one replaced ends.
+        `assertion`: what the provider said that signed the user in, None for a password of the hub.
         """
         now, secret = self._clock.now(), new_secret()
         sign_in = SignIn(
@@ -50,8 +68,11 @@ class SignIns:
             last_seen_at=now,
             address=address,
             user_agent=user_agent,
+            form_token=new_secret(),
+            **_provided(assertion),
         )
-        event = AuditEvent(now, "sign_in.created", user.id, sign_in.id, address)
+        details = {"provider": assertion.provider} if assertion is not None else {}
+        event = AuditEvent(now, "sign_in.created", user.id, sign_in.id, address, {**details})
         async with self._store.unit() as unit:
             old = await unit.sign_ins.find_by_digest(digest_of(replaces)) if replaces else None
             if old is not None:
@@ -63,13 +84,32 @@ class SignIns:
         return sign_in, secret
 
     async def find(self, digest: bytes) -> tuple[SignIn, User] | None:
-        """The live sign-in whose secret has this digest, and its user; None if it ended or never was."""
+        """The live sign-in whose secret has this digest, and its user; None if it ended or never was.
+
+        The secret before the last rotation counts for a minute, without whatever presence was proven since.
+        """
+        now = self._clock.now()
         async with self._store.reading() as unit:
             sign_in = await unit.sign_ins.find_by_digest(digest)
+            if sign_in is None:
+                before = await unit.sign_ins.find_by_previous_digest(digest, now - PREVIOUS_COUNTS)
+                sign_in = replace(before, presence_seed=None, presence_at=None) if before is not None else None
             user = await unit.users.find(sign_in.user_id) if sign_in is not None else None
-        if sign_in is None or user is None or user.disabled_at is not None:
+        if sign_in is None or user is None or is_barred(user):
             return None
-        return (sign_in, user) if self._is_live(sign_in, self._clock.now()) else None
+        return (sign_in, user) if self._is_live(sign_in, now) else None
+
+    def is_rotation_due(self, sign_in: SignIn) -> bool:
+        """Whether the cookie's secret has been the same for too long."""
+        return self._clock.now() - (sign_in.rotated_at or sign_in.created_at) >= ROTATION_INTERVAL
+
+    async def rotate(self, secret: str) -> str | None:
+        """A fresh secret for the cookie that holds `secret`; None when another request was first, or it ended."""
+        now, fresh = self._clock.now(), new_secret()
+        async with self._store.unit() as unit:
+            done = await unit.sign_ins.rotate(digest_of(secret), digest_of(fresh), now)
+        self._recent.clear()
+        return fresh if done else None
 
     async def touch(self, sign_in: SignIn, address: str) -> None:
         """Remember that it was used just now; written at most once a minute."""
@@ -86,6 +126,14 @@ class SignIns:
             found = await unit.sign_ins.list(user.id)
         now = self._clock.now()
         return [sign_in for sign_in in found if self._is_live(sign_in, now)]
+
+    async def get(self, sign_in_id: SignInId) -> SignIn:
+        """The sign-in with this id, live or not. Raises NotFound."""
+        async with self._store.reading() as unit:
+            found = await unit.sign_ins.find(sign_in_id)
+        if found is None:
+            raise NotFound("There is no such sign-in.")
+        return found
 
     async def live(self, ids: Iterable[SignInId]) -> set[SignInId]:
         """Those of `ids` that have not ended: by revocation, by age, or with their user."""
@@ -116,9 +164,36 @@ class SignIns:
         self._recent.clear()
         return len(ended)
 
+    async def revoke_provided(
+        self, issuer: str, subject: str | None = None, sid: str | None = None, address: str = ""
+    ) -> int:
+        """End the sign-ins that a provider's logout message is about; how many there were."""
+        now = self._clock.now()
+        async with self._store.unit() as unit:
+            found = await unit.sign_ins.list_provided(issuer, subject, sid)
+            for sign_in in found:
+                await unit.sign_ins.revoke(sign_in.id, now)
+                actor, details = f"provider:{sign_in.provider}", {"issuer": issuer}
+                await unit.audit.add(AuditEvent(now, "sign_in.ended", actor, sign_in.id, address, {**details}))
+        self._recent.clear()
+        return len(found)
+
     def _is_live(self, sign_in: SignIn, now: datetime) -> bool:
         return (
             sign_in.revoked_at is None
             and now - sign_in.last_seen_at < self._idle
             and now - sign_in.created_at < self._longest
         )
+
+
+def _provided(assertion: Assertion | None) -> dict[str, Any]:
+    """What is kept with a sign-in of what a provider said."""
+    if assertion is None:
+        return {}
+    return {
+        "provider": assertion.provider,
+        "provider_issuer": assertion.issuer,
+        "provider_subject": assertion.subject,
+        "provider_sid": assertion.sid or None,
+        "provider_data": dict(assertion.data),
+    }

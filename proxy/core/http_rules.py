@@ -98,9 +98,12 @@ def encode_target(target: str) -> str:
     return "".join(c if c.isascii() else f"%{ord(c):02X}" for c in target)
 
 
-def request_fields(fields: Fields) -> list[tuple[str, str]]:
-    """The client's fields that may go on to the hub: not hop-by-hop, not what only a proxy may say."""
-    kept = [(name, value) for name, value in fields if not _is_spoofable(name)]
+def request_fields(fields: Fields, vouched: Fields = ()) -> list[tuple[str, str]]:
+    """The client's fields that may go on to the hub: not hop-by-hop, not what only a proxy may say.
+
+    `vouched`: what a gateway says about who this is (`Vouching.said`), which goes on all the same.
+    """
+    kept = [*((name, value) for name, value in fields if not _is_spoofable(name)), *vouched]
     return [(name, _from_latin(value)) for name, value in end_to_end(kept) if name.lower() != "expect"]
 
 
@@ -151,6 +154,28 @@ class Gateways:
         if told and told[-1].strip().lower() in ("http", "https"):
             scheme = told[-1].strip().lower()
         return address, scheme
+
+
+class Vouching:
+    """Headers in which a gateway says who somebody is: they count from its addresses, once, and from nobody else.
+
+    Raises ValueError for what is no address or network.
+    """
+
+    def __init__(self, headers: Iterable[str] = (), addresses: Iterable[str] = ()) -> None:
+        self._names = frozenset(name.lower() for name in headers if name)
+        self._gateways = Gateways(addresses)
+
+    def said(self, peer: str, fields: Fields) -> list[tuple[str, str]]:
+        """What the peer may say of these headers: nothing if it is no gateway, none that comes twice."""
+        if not self._names or not self._gateways.trusts(peer):
+            return []
+        named = [(name.lower(), value) for name, value in fields if name.lower() in self._names]
+        return [(name, value) for name, value in named if sum(name == other for other, _ in named) == 1]
+
+    def without(self, fields: Fields) -> list[tuple[str, str]]:
+        """The fields without these headers, whoever says them."""
+        return [(name, value) for name, value in fields if name.lower() not in self._names]
 
 
 def _is_spoofable(name: str) -> bool:

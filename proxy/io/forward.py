@@ -17,7 +17,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import stream_request_body
 
-from proxy.core.http_rules import encode_target, request_fields, response_fields
+from proxy.core.http_rules import encode_target, response_fields
 from proxy.errors import HubAway, Refused
 from proxy.io.handler import Origin, PlainHandler, heads_of
 from proxy.io.hub_client import HubClient
@@ -108,7 +108,7 @@ class ForwardHandler(PlainHandler):
         if self.request.headers.get("Upgrade", "").lower() == "websocket":
             self.refuse(Refused(404, "websocket.not_found", "There is no WebSocket here."))
             return
-        fields: CIMultiDict[str] = CIMultiDict(request_fields(head.fields))
+        fields: CIMultiDict[str] = CIMultiDict(self._origin.fields(self.request, head))
         fields["X-Forwarded-For"], fields["X-Forwarded-Proto"] = address, scheme
         fields[request_ids.HEADER] = self.request_id
         length = head.all("content-length")

@@ -11,7 +11,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
-from proxy.core.http_rules import Gateways, Heads
+from proxy.core.http_rules import Gateways, Heads, Vouching, request_fields
 from proxy.errors import Refused
 from proxy.kit import request_ids
 
@@ -96,8 +96,14 @@ class RefusingHandler(PlainHandler):
 class Origin:
     """Who a request comes from, gateways taken into account."""
 
-    def __init__(self, gateways: Gateways) -> None:
+    def __init__(self, gateways: Gateways, vouching: Vouching | None = None) -> None:
         self._gateways = gateways
+        self._vouching = vouching or Vouching()
+
+    def fields(self, request: HTTPServerRequest, head: Heads) -> list[tuple[str, str]]:
+        """The request's fields that go on to the hub, with what a gateway says about who this is."""
+        said = self._vouching.said(peer_of(request), head.fields)
+        return request_fields(self._vouching.without(head.fields), said)
 
     def of(self, request: HTTPServerRequest) -> tuple[str, str]:
         """The client's address and scheme."""

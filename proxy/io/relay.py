@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from tornado.websocket import WebSocketClosedError
 
 from proxy.contract.close_codes import CloseCode
-from proxy.core.http_rules import encode_target, request_fields
+from proxy.core.http_rules import encode_target
 from proxy.errors import HubAway, Refused
 from proxy.io.handler import heads_of
 from proxy.io.hub_client import HubClient
@@ -42,7 +42,7 @@ class RelayHandler(ChannelHandler):
         """See `ChannelHandler.reach`."""
         head = heads_of(self.request)
         address, scheme = self._services.origin.of(self.request)
-        fields: CIMultiDict[str] = CIMultiDict(request_fields(head.fields))
+        fields: CIMultiDict[str] = CIMultiDict(self._services.origin.fields(self.request, head))
         for name in [name for name in fields if name.lower().startswith("sec-websocket-")]:
             fields.pop(name, None)
         fields["X-Forwarded-For"], fields["X-Forwarded-Proto"] = address, scheme

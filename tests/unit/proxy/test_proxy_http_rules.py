@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from proxy.core.http_rules import (
     Gateways,
     Heads,
+    Vouching,
     check_framing,
     check_path,
     encode_target,
@@ -146,6 +147,22 @@ def test_what_only_proxies_may_say_is_dropped() -> None:
     fields = [(name, "x") for name in names.split(" ")]
     passing = [("Cookie", "a"), ("X-XSRFToken", "t")]
     assert request_fields([*fields, *passing]) == passing
+
+
+def test_a_gateways_word_for_who_somebody_is_counts_from_its_addresses_alone() -> None:
+    vouching = Vouching(("X-Remote-User", "X-Auth-Groups", ""), ("192.0.2.0/28",))
+    sent = [("X-REMOTE-USER", "ada"), ("X-Auth-Groups", "a,b"), ("X-Remote-Name", "x"), ("Cookie", "c")]
+
+    def passed(peer: str, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        return request_fields(vouching.without(fields), vouching.said(peer, fields))
+
+    assert passed("192.0.2.7", sent) == [("Cookie", "c"), ("x-remote-user", "ada"), ("x-auth-groups", "a,b")]
+    for stranger in ("192.0.2.77", "::1", "nonsense", ""):
+        assert passed(stranger, sent) == [("Cookie", "c")]
+    twice = [("X-Remote-User", "root"), ("x-remote-user", "ada")]
+    assert passed("192.0.2.7", twice) == []
+    assert passed("192.0.2.7", [("X_Remote_User", "root")]) == []
+    assert request_fields([("X-Remote-User", "ada")]) == Vouching().said("192.0.2.7", sent) == []
 
 
 @given(st.binary(max_size=30).filter(lambda raw: b"\r" not in raw and b"\n" not in raw))
