@@ -1,0 +1,1 @@
+"""Learning platforms (LTI 1.3): launches, deep linking, registration and the administrators' pages."""
