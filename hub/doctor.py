@@ -10,19 +10,26 @@ import re
 import resource
 import shutil
 import stat
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hub.audit_keeper import ANCHORS, read_anchors, verify
 from hub.config import Settings
 from hub.errors import EngineSilent, HubError
-from hub.images import IMAGES, image_present, tag_of
+from hub.image_names import IMAGES, tag_of
+from hub.images import image_present
 from hub.spawn.engine import Engine
 from hub.spawn.folders import Folders, socket_path_too_long
-from hub.spawn.select import open_to_others
+from hub.spawn.remote import SpawnerAway
+from hub.spawn.select import open_to_others, remote_spawner, spawner_folder
+from hub.spawn.wire import SOCKET
+from hub.spawner.confine import FOR_HUB, Plan, engine_sockets
 from hub.store import schema
+from hub.store.engine import Store
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -54,7 +61,9 @@ async def run(settings: Settings) -> list[Check]:
         check_files(*resource.getrlimit(resource.RLIMIT_NOFILE)),
         check_account(os.geteuid(), settings.spawner),
         *await _engine_checks(settings),
+        *await _spawner_checks(settings),
         await _database_check(settings),
+        *await _audit_checks(settings),
         _disk_check("disk", data_dir),
         *(check_private(path, _mode(path)) for path in _secret_files(data_dir)),
         check_address(settings),
@@ -91,6 +100,43 @@ def check_account(uid: int, spawner: str) -> Check:
     level: Level = "ok" if spawner == "process" else "warn"
     advice = None if level == "ok" else "Run the hub as root to give every user's container a uid of its own."
     return Check(level, "account", f"uid {uid}: all users' files and containers belong to this one uid", advice)
+
+
+def check_spawner(problem: str | None, is_there: bool) -> Check:
+    """Whether the spawner's process is there, and has an engine. `problem` is what it said, None for nothing."""
+    if problem is None:
+        return Check("ok", "spawner", "answers, and has an engine")
+    if is_there:
+        return Check("fail", "spawner", problem, "`journalctl -u kernelhub` (or -u kernelhub-spawner) says why.")
+    return Check("warn", "spawner", "is not running", "`kernelhub serve`, or kernelhub-spawner.service, starts it.")
+
+
+def check_engine_socket(uid: int, is_usable: bool, is_separate: bool) -> Check:
+    """Whether who breaks into the hub has the engine, where the hub is not root and `uid` is its account."""
+    name = "engine's socket"
+    if not is_usable:
+        return Check("ok", name, f"uid {uid} cannot use it; the spawner alone can")
+    advice = (
+        "Take the hub's account out of the group `docker`, and run the spawner as a service of its own "
+        "(deploy/kernelhub-spawner.service)."
+    )
+    return Check(
+        "fail" if is_separate else "warn", name, f"uid {uid}, the hub's account, can use it: that is root", advice
+    )
+
+
+def check_confinement(wanted: bool, problem: str | None) -> Check:
+    """Whether a hub and a proxy of root are kept from the engine. `problem` is what the machine refused."""
+    name = "confinement"
+    if not wanted:
+        return Check("warn", name, "is off: hub and proxy can use the engine", "Set spawning.confine = true.")
+    if problem is None:
+        return Check("ok", name, "hub and proxy run without access to the engine, and with few capabilities")
+    advice = (
+        "Use Linux 5.12 or later and let `serve` have CAP_SYS_ADMIN, or run hub and spawner as two services "
+        "(deploy/kernelhub-spawner.service)."
+    )
+    return Check("warn", name, f"this machine refuses it ({problem}): hub and proxy can use the engine", advice)
 
 
 def check_engine(info: Mapping[str, Any]) -> list[Check]:
@@ -204,6 +250,34 @@ async def _engine_checks(settings: Settings) -> list[Check]:
     return [*check_engine(info), *present, *_engine_disk(Path(info.get("DockerRootDir", "")))]
 
 
+async def _spawner_checks(settings: Settings) -> list[Check]:
+    if settings.spawner == "process":
+        return []
+    spawner = remote_spawner(settings, Folders(settings.data_dir, None, None), patience_seconds=0.0)
+    try:
+        await spawner.ping()
+    except EngineSilent as error:
+        problem = f"{error.message} ({spawner_folder(settings) / SOCKET})"
+        checks = [check_spawner(problem, not isinstance(error, SpawnerAway))]
+    else:
+        checks = [check_spawner(None, True)]
+    engines = engine_sockets(settings.docker_url, os.environ.get("DOCKER_HOST"))
+    if os.geteuid() != 0:
+        usable = any(os.access(path, os.W_OK) for path in engines)
+        return [*checks, check_engine_socket(os.geteuid(), usable, settings.spawning.separate)]
+    if settings.spawning.confine:
+        return [*checks, check_confinement(True, _confinement_problem(engines))]
+    return [*checks, check_confinement(False, None)]
+
+
+def _confinement_problem(engines: list[str]) -> str | None:
+    """What the machine says when a process is confined as the hub would be; None for nothing."""
+    plan = Plan([*FOR_HUB], [], [], engines)
+    command = [sys.executable, "-m", "hub.spawner.confine", plan.text(), sys.executable, "-c", ""]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    return done.stderr.strip().rpartition("): ")[2][:200] or None
+
+
 _NO_ENGINE = (
     "Install Docker Engine (`apt-get install docker.io`), start it (`systemctl start docker`), and let this "
     'account use it (group `docker`). Without one, spawner = "auto" runs local processes for yourself alone.'
@@ -223,6 +297,25 @@ async def _database_check(settings: Settings) -> Check:
     except HubError as error:
         return Check("fail", "database", f"{kind} does not answer: {error.message}", "Check database_url.")
     return Check("ok", "database", f"{kind} answers and is at version {version.current}")
+
+
+async def _audit_checks(settings: Settings) -> list[Check]:
+    """Whether the audit log is whole; nothing where there is no database at this release's version."""
+    try:
+        if settings.database_url is None and not (settings.data_dir.absolute() / "kernelhub.db").exists():
+            return []
+        await schema.require_current(settings.sqlalchemy_url)
+        store = Store(settings.sqlalchemy_url)
+        try:
+            result = await verify(store, read_anchors(settings.data_dir / ANCHORS))
+        finally:
+            await store.close()
+    except HubError:
+        return []  # the check of the database says it
+    if result.broken is None:
+        return [Check("ok", "audit log", f"is whole: {result.count} lines")]
+    finding = f"is broken at line {result.broken.id}: {result.broken.why}"
+    return [Check("fail", "audit log", finding, "See docs/how-to/audit.md; compare with backups and the anchors.")]
 
 
 def _engine_disk(root: Path) -> list[Check]:

@@ -21,24 +21,11 @@ from docker.errors import APIError, NotFound
 
 from hub.config import Settings
 from hub.errors import EngineSilent
+from hub.image_names import IMAGES, USUAL, tag_of
 from hub.spawn.engine import Engine, explanation
 
 DEFAULT_BASE = "python:3.12-slim"
 CONDA_BASE = "condaforge/miniforge3:latest"
-IMAGES: Mapping[str, str | None] = {
-    "minimal": None,
-    "datascience": "minimal",
-    "r": "minimal",
-    "bash": "minimal",
-    "octave": "minimal",
-    "xeus-python": "minimal",
-    "javascript": "minimal",
-    "julia": "minimal",
-    "conda": None,
-}
-"""The images of deploy/images, and which of them each builds on; None: on a base from elsewhere."""
-USUAL = ("minimal", "datascience")
-"""Those that are built when none is named."""
 DEBIAN_BASE = "kernelhub/debian-base:latest"
 SOURCES = Path(__file__).parents[1] / "deploy" / "images"
 SOURCES_LABEL = "kernelhub.sources"
@@ -66,11 +53,6 @@ Report = Callable[[str], None]
 
 class BuildFailed(Exception):
     """An image could not be built; the message says which and why."""
-
-
-def tag_of(name: str) -> str:
-    """The tag of one of IMAGES."""
-    return f"kernelhub/{name}:latest"
 
 
 async def image_present(settings: Settings, image: str) -> bool:

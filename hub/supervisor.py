@@ -1,7 +1,8 @@
-"""The supervisor behind ``kernelhub serve``: starts hub and proxy, restarts what dies, stops both in order.
+"""The supervisor behind ``kernelhub serve``: starts spawner, hub and proxy, restarts what dies, stops all in order.
 
 It is a small process that does nothing else, so that it is still there when they are not. The children get
-its settings through the environment, and end when it ends.
+its settings through the environment, and end when it ends. Where it is root, hub and proxy are started in a place from
+which the container engine cannot be reached (`hub.spawner.confine`); the spawner alone can.
 """
 
 from __future__ import annotations
@@ -17,8 +18,14 @@ from collections.abc import Mapping
 import click
 
 from hub.config import Settings, bracketed
-from hub.errors import REFUSED_TO_START
+from hub.ending import ENDED_FOR_GOOD
+from hub.errors import REFUSED_TO_START, EngineSilent
 from hub.internal_token import read_or_make_internal_token
+from hub.spawn.folders import Folders
+from hub.spawn.protocol import Spawner
+from hub.spawn.remote import SpawnerAway
+from hub.spawn.select import remote_spawner, spawner_folder
+from hub.spawner.confine import FOR_HUB, FOR_PROXY, Plan, engine_sockets
 from hub.welcome import Welcome, ask_welcome, is_ready
 
 RESTART_PAUSE_SECONDS = 0.2
@@ -28,10 +35,15 @@ SETTLED_SECONDS = 30.0
 READY_SECONDS = 60.0
 STOP_SECONDS = 5.0
 STOP_WORKSPACES_SECONDS = 60.0
+SPAWNER_PAUSE_SECONDS = 0.05
+SPAWNER_SECONDS = 20.0
+"""A spawner is there after about half a second."""
+CONFINED = {"hub": FOR_HUB, "proxy": FOR_PROXY}
+"""The processes that face the network, and the capabilities that they keep."""
 
 
 class Supervisor:
-    """Owns the two children from `run` to its end."""
+    """Owns the children from `run` to its end."""
 
     def __init__(self, settings: Settings, stop_workspaces: bool = False) -> None:
         self._settings = settings
@@ -39,6 +51,7 @@ class Supervisor:
         self._port = settings.port or _free_port(settings.host)
         self._hub_port = settings.hub_port or _free_port(settings.hub_host)
         self._metrics_port = settings.metrics_port or _free_port("127.0.0.1")
+        self._spawner = settings.spawner
         self._stopping = asyncio.Event()
         self._status = 0
         self._was_ready = False
@@ -52,11 +65,15 @@ class Supervisor:
         if (problem := _cannot_listen(self._settings.host, self._port)) is not None:
             click.echo(f"kernelhub does not start: {problem} Choose another with --port.", err=True)
             return REFUSED_TO_START
-        status = await self._run_to_end("db", "upgrade")
-        if status != 0:
-            return status
         hub_flags = ["--stop-workspaces"] if self._stop_workspaces else []
         async with asyncio.TaskGroup() as group:
+            spawner = None
+            if self._spawner != "process" and not self._settings.spawning.separate:
+                spawner = group.create_task(self._keep("spawner"), name="spawner")
+            status = await self._run_to_end("db", "upgrade")
+            if status != 0 or not await self._found_engine(spawner):
+                await _cancelled(spawner)
+                return status or self._status
             hub = group.create_task(self._keep("hub", *hub_flags), name="hub")
             proxy = group.create_task(self._keep("proxy"), name="proxy")
             greeter = group.create_task(self._greet(), name="greeter")
@@ -65,12 +82,31 @@ class Supervisor:
             proxy.cancel()
             await asyncio.wait([proxy])
             hub.cancel()
+            await asyncio.wait([hub])
+            await _cancelled(spawner)
         return self._status
 
     @property
     def address(self) -> str:
         """Where browsers find the hub."""
         return self._settings.public_url or f"http://{bracketed(self._settings.host)}:{self._port}"
+
+    async def _found_engine(self, spawner: asyncio.Task[None] | None) -> bool:
+        """Wait until the spawner is there, and settle what ``auto`` means from now on. False: it refused to start."""
+        if self._spawner == "process":
+            return True
+        asked = remote_spawner(self._settings, Folders(self._settings.data_dir, None, None))
+        deadline = asyncio.get_running_loop().time() + (0.0 if spawner is None else SPAWNER_SECONDS)
+        while (silent := await _silence(asked)) is not None:
+            if self._stopping.is_set():
+                return False
+            if not isinstance(silent, SpawnerAway) or asyncio.get_running_loop().time() >= deadline:
+                break
+            await asyncio.sleep(SPAWNER_PAUSE_SECONDS)
+        if silent is not None and self._spawner == "auto":
+            self._spawner = "process"
+            await _cancelled(spawner)
+        return True
 
     async def _keep(self, name: str, *flags: str) -> None:
         """Run one child, again and again, until cancelled; then stop it."""
@@ -85,6 +121,9 @@ class Supervisor:
                 raise
             if status == REFUSED_TO_START and not self._was_ready:
                 self._status = REFUSED_TO_START
+                self._stopping.set()
+                await asyncio.Event().wait()
+            if status == ENDED_FOR_GOOD and name == "hub":
                 self._stopping.set()
                 await asyncio.Event().wait()
             ran = asyncio.get_running_loop().time() - started
@@ -109,8 +148,22 @@ class Supervisor:
     async def _spawn(self, *arguments: str) -> asyncio.subprocess.Process:
         # A session of its own keeps the terminal's Ctrl-C from reaching the children before we do.
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "hub.cli", *arguments, env=self._environment(), start_new_session=True
+            *self._confinement(arguments[0]),
+            *(sys.executable, "-m", "hub.cli", *arguments),
+            env=self._environment(),
+            start_new_session=True,
         )
+
+    def _confinement(self, name: str) -> list[str]:
+        """The beginning of a command line that keeps a process of the network away from the engine, as root can."""
+        settings = self._settings
+        if name not in CONFINED or os.geteuid() != 0 or self._spawner == "process" or not settings.spawning.confine:
+            return []
+        engines = engine_sockets(settings.docker_url, os.environ.get("DOCKER_HOST"))
+        data_dir, folder = settings.data_dir.resolve(), spawner_folder(settings).resolve()
+        hidden = [] if name == "hub" else [str(folder)]  # a proxy asks the hub alone
+        plan = Plan([*CONFINED[name]], [str(data_dir)], [str(folder)], engines, hidden)
+        return [sys.executable, "-m", "hub.spawner.confine", plan.text()]
 
     async def _run_to_end(self, *arguments: str) -> int:
         child = await self._spawn(*arguments)
@@ -125,7 +178,7 @@ class Supervisor:
             "KERNELHUB_PORT": str(self._port),
             "KERNELHUB_HUB_PORT": str(self._hub_port),
             "KERNELHUB_METRICS_PORT": str(self._metrics_port),
-            "KERNELHUB_SPAWNER": settings.spawner,
+            "KERNELHUB_SPAWNER": self._spawner,
             **({"KERNELHUB_CONFIG": str(settings.config_file)} if settings.config_file else {}),
         }
 
@@ -144,6 +197,22 @@ class Supervisor:
             click.echo(f"The hub was not ready within {READY_SECONDS:.0f} s: {error}", err=True)
             return
         click.echo(_greeting(self.address, welcome))
+
+
+async def _silence(spawner: Spawner) -> EngineSilent | None:
+    """Why no engine answers; None if one does."""
+    try:
+        await spawner.ping()
+    except EngineSilent as error:
+        return error
+    return None
+
+
+async def _cancelled(task: asyncio.Task[None] | None) -> None:
+    """End a task, if there is one, and wait for its end."""
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _greeting(address: str, welcome: Welcome) -> str:

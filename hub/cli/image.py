@@ -7,6 +7,7 @@ import click
 from hub import images
 from hub.cli.options import Settings, run_async, with_settings
 from hub.errors import EngineSilent
+from hub.image_names import IMAGES
 
 
 @click.group("image")
@@ -15,7 +16,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("name", required=False, type=click.Choice(list(images.IMAGES)))
+@click.argument("name", required=False, type=click.Choice(list(IMAGES)))
 @click.option("--base", help=f"Image to build on; without it {images.DEFAULT_BASE}, or Debian's packages.")
 @click.option("--if-needed", is_flag=True, help="Only what is missing or outdated; no engine is no error.")
 @with_settings

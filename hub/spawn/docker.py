@@ -18,7 +18,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from hub.agent import install
 from hub.domain.ids import WorkspaceId
-from hub.errors import EngineSilent, HubError, ImageMissing, NoKernels, StartFailed
+from hub.errors import EngineSilent, HubError, ImageMissing, NoKernels, SpawnerRefused, StartFailed
 from hub.spawn import spec as specs
 from hub.spawn.engine import Engine, explanation
 from hub.spawn.folders import Folders, clear_sockets
@@ -32,6 +32,8 @@ SECCOMP_FILE = Path(__file__).parents[2] / "deploy" / "seccomp.json"
 SOCKET_POLL_SECONDS = 0.01
 STATE_POLL_SECONDS = 0.2
 REMOVAL_SECONDS = 30.0
+_NO_GPUS = "could not select device driver"
+"""What the engine says of GPUs that it does not have."""
 
 
 class DockerSpawner:
@@ -61,7 +63,7 @@ class DockerSpawner:
         """
         async with self._starting.setdefault(spec.workspace_id, asyncio.Lock()):
             name = specs.container_name(spec.workspace_id)
-            found = await self._inspect(name)
+            found = await self._own(name, spec.user_id)
             if found is not None and found["State"]["Running"]:
                 return str(found["Id"])
             if found is not None:
@@ -81,6 +83,8 @@ class DockerSpawner:
     async def stop(self, workspace_id: WorkspaceId, grace_seconds: float = 10.0) -> None:
         """Stop the container, killing it after the grace, and remove it; see Spawner.stop."""
         name = specs.container_name(workspace_id)
+        if await self._own(name) is None:
+            return
         grace = max(0, round(grace_seconds))
         with contextlib.suppress(NotFound):
             await self._engine.call(lambda client: client.stop(name, timeout=grace), extra_seconds=grace)
@@ -88,7 +92,7 @@ class DockerSpawner:
 
     async def state(self, workspace_id: WorkspaceId) -> Observation:
         """What the engine says of one workspace now."""
-        found = await self._inspect(specs.container_name(workspace_id))
+        found = await self._own(specs.container_name(workspace_id))
         if found is None:
             return Observation(workspace_id, Presence.ABSENT)
         return await self._observation(workspace_id, found)
@@ -112,6 +116,11 @@ class DockerSpawner:
         """The engine's id of the image that the name stands for now. Raises ImageMissing, EngineSilent."""
         return str((await self._image(image))["Id"])
 
+    async def image_names(self) -> list[str]:
+        """Names of all images that the engine has, in order. Raises EngineSilent."""
+        listed = await self._engine.call(lambda client: client.images())
+        return sorted({name for image in listed for name in image.get("RepoTags") or () if "<none>" not in name})
+
     async def ping(self) -> None:
         """Return if the engine answers, else raise EngineSilent."""
         await self._engine.call(lambda client: client.ping())
@@ -125,6 +134,17 @@ class DockerSpawner:
             return await self._engine.call(lambda client: client.inspect_container(name))
         except NotFound:
             return None
+
+    async def _own(self, name: str, user_id: str | None = None) -> dict[str, Any] | None:
+        """The container of this name. Raises SpawnerRefused if it is not this hub's, or not that user's."""
+        found = await self._inspect(name)
+        if found is not None:
+            labels = found["Config"].get("Labels") or {}
+            if labels.get(specs.LABEL) != self._hub_id:
+                raise SpawnerRefused(f"the container {name} is not one of this hub's")
+            if user_id is not None and labels.get(specs.USER_LABEL) != user_id:
+                raise SpawnerRefused(f"the container {name} is another user's")
+        return found
 
     async def _observation(self, workspace_id: WorkspaceId, found: dict[str, Any]) -> Observation:
         if found["State"]["Running"]:
@@ -214,6 +234,11 @@ class DockerSpawner:
             if "log" in said and "driver" in said and self._log_driver == "local":
                 self._log_driver = body["HostConfig"]["LogConfig"]["Type"] = "json-file"
                 return await self._create(name, body)
+            if "unknown runtime" in said.lower():
+                raise StartFailed(
+                    f"The container engine does not have the runtime that the profile asks for ({said}): an "
+                    "administrator installs it, or takes `runtime` out of the profile."
+                ) from error
             raise StartFailed(f"The engine refused to make the container: {said}.") from error
         return str(made["Id"])
 
@@ -223,8 +248,10 @@ class DockerSpawner:
         except APIError as error:
             raise _refusal(spec.image, explanation(error)) from error
         except EngineSilent as error:
-            if isinstance(cause := error.__cause__, APIError) and "OCI runtime" in explanation(cause):
-                raise _refusal(spec.image, explanation(cause)) from cause
+            # The engine answers with 500 where an image cannot run or there is no such device: that is an answer.
+            said = explanation(cause) if isinstance(cause := error.__cause__, APIError) else ""
+            if "OCI runtime" in said or _NO_GPUS in said:
+                raise _refusal(spec.image, said) from cause
             raise
         await self._wait_for_agent(container_id, spec)
 
@@ -276,5 +303,10 @@ def _refusal(image: str, reason: str, words: str = "") -> HubError:
         return NoKernels(
             f"The image {image} cannot run kernels: it needs python3 with pyzmq, "
             f"which `pip install ipykernel` brings ({last_sentence(words) or last_sentence(reason)})."
+        )
+    if _NO_GPUS in reason:
+        return StartFailed(
+            "The profile asks for GPUs, but the container engine has none to give: an administrator installs the "
+            "NVIDIA Container Toolkit and restarts the engine, or takes `gpus` out of the profile."
         )
     return StartFailed(f"The container of the image {image} ended at once: {reason}.")

@@ -65,6 +65,10 @@ class Folders:
         """The uid that owns the user's home and runs the user's code."""
         return os.geteuid() if self._base_uid is None else self._base_uid + user.number
 
+    def number_of(self, uid: int) -> int | None:
+        """The number of the user with this uid; None where users have no uids of their own."""
+        return None if self._base_uid is None else uid - self._base_uid
+
     def home(self, user_id: UserId) -> Path:
         """The user's home."""
         return self.data_dir / "homes" / _checked(user_id)

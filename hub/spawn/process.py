@@ -132,6 +132,10 @@ class ProcessSpawner:
         """The hub's Python, and when kernels were last installed on this machine; `image` says nothing here."""
         return await asyncio.to_thread(_installed_kernels)
 
+    async def image_names(self) -> list[str]:
+        """Local processes have no images."""
+        return []
+
     async def ping(self) -> None:
         """The operating system always answers."""
 

@@ -41,6 +41,8 @@ class WorkspaceSpec:
     spare_kernels: int = 1
     environment: dict[str, str] = field(default_factory=dict)
     scratch_folder: Path | None = None
+    gpus: int | tuple[str, ...] = 0
+    runtime: str | None = None
 
 
 class Presence(StrEnum):
@@ -90,6 +92,9 @@ class Spawner(Protocol):
 
         Raises ImageMissing.
         """
+
+    async def image_names(self) -> list[str]:
+        """Names of images that the engine has and profiles may have, in order."""
 
     async def ping(self) -> None:
         """Return if the engine answers within its deadline, else raise EngineSilent."""

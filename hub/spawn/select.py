@@ -1,18 +1,19 @@
-"""Which spawner a hub uses, from its settings and from whether an engine answers."""
+"""Which spawner a hub uses, from its settings and from whether an engine answers; the hub itself never asks one."""
 
 from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from hub.config import ConfigError, Settings
 from hub.errors import EngineSilent
-from hub.spawn.docker import DockerSpawner
-from hub.spawn.engine import Engine
 from hub.spawn.folders import Folders
 from hub.spawn.process import ProcessSpawner
 from hub.spawn.protocol import Spawner
+from hub.spawn.remote import PATIENCE_SECONDS, RemoteSpawner, SpawnerAway
+from hub.spawn.wire import SOCKET, definition_of
 
 WARNING = (
     "No isolation: notebooks run as local processes of the account that runs the hub, and can read and "
@@ -21,9 +22,13 @@ WARNING = (
 )
 NO_ENGINE = (
     'No container engine answers{where}, but spawner = "docker" needs one. Start it '
-    "(`systemctl start docker`), give the hub's account access to it (group `docker`), or set docker_url; "
+    "(`systemctl start docker`), give the spawner's account access to it (group `docker`), or set docker_url; "
     "`kernelhub doctor` shows what is missing. To try kernelhub out alone, without containers, "
     'set spawner = "process".'
+)
+NO_SPAWNER = (
+    "No spawner answers at {socket}. `kernelhub serve` starts one; beside `kernelhub hub`, or with "
+    "spawning.separate, run `kernelhub spawner` (deploy/kernelhub-spawner.service)."
 )
 NOT_LOOPBACK = (
     "{why}, and local processes have no isolation, so they are refused where others can reach the hub "
@@ -44,23 +49,43 @@ class Selected:
 async def select_spawner(settings: Settings, folders: Folders) -> Selected:
     """The spawner that the settings ask for. The caller closes it.
 
-    ``auto`` takes the engine if it answers, and local processes only where nobody else can reach the hub.
-    Raises ConfigError, with what to do, when the settings ask for what is not there or not safe.
+    ``auto`` takes the spawner's process if an engine answers that, and local processes only where nobody else can reach
+    the hub. Raises ConfigError, with what to do, when the settings ask for what is not there or not safe.
     """
     if settings.spawner == "process":
-        return _process(settings, folders, 'spawner = "process"')
-    engine = Engine(settings.docker_url)
-    start_seconds = settings.start_timeout.total_seconds()
-    docker = DockerSpawner(engine, folders, python=settings.agent_python, start_seconds=start_seconds)
+        return processes(settings, folders, 'spawner = "process"')
+    remote = remote_spawner(settings, folders)
     try:
-        await docker.ping()
+        await remote.ping()
     except EngineSilent as error:
-        await docker.close()
-        if settings.spawner == "docker":
-            where = f" at {settings.docker_url}" if settings.docker_url else ""
-            raise ConfigError(NO_ENGINE.format(where=where)) from error
-        return _process(settings, folders, "No container engine answers")
-    return Selected(docker, folders)
+        return without_engine(settings, folders, error)
+    return Selected(remote, folders)
+
+
+def remote_spawner(settings: Settings, folders: Folders, patience_seconds: float = PATIENCE_SECONDS) -> RemoteSpawner:
+    """The spawner's process, which may or may not be there."""
+    profiles = {name: definition_of(profile) for name, profile in settings.profiles.items()}
+    start_seconds = settings.start_timeout.total_seconds()
+    return RemoteSpawner(
+        *(spawner_folder(settings) / SOCKET, folders, profiles),
+        start_seconds=start_seconds,
+        patience_seconds=patience_seconds,
+    )
+
+
+def spawner_folder(settings: Settings) -> Path:
+    """The spawner's own folder."""
+    return (settings.spawning.folder or settings.data_dir / "spawner").absolute()
+
+
+def without_engine(settings: Settings, folders: Folders, error: EngineSilent) -> Selected:
+    """What is done where no engine answers. Raises ConfigError unless local processes will do."""
+    if settings.spawner != "docker":
+        return processes(settings, folders, "No container engine answers")
+    if isinstance(error, SpawnerAway):
+        raise ConfigError(NO_SPAWNER.format(socket=spawner_folder(settings) / SOCKET)) from error
+    where = f" at {settings.docker_url}" if settings.docker_url else ""
+    raise ConfigError(NO_ENGINE.format(where=where)) from error
 
 
 def open_to_others(settings: Settings) -> str | None:
@@ -82,7 +107,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _process(settings: Settings, folders: Folders, why: str) -> Selected:
+def processes(settings: Settings, folders: Folders, why: str) -> Selected:
+    """Local processes. Raises ConfigError where others can reach the hub."""
     if where := open_to_others(settings):
         raise ConfigError(NOT_LOOPBACK.format(why=why, where=where))
     own = folders.without_uids()

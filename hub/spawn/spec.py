@@ -163,7 +163,15 @@ def _host_config(spec: WorkspaceSpec, accounts_folder: Path, seccomp: str, log_d
             {"Name": "core", "Soft": 0, "Hard": 0},
         ],
         "LogConfig": {"Type": log_driver, "Config": {"max-size": "1m", "max-file": "2"}},
+        **({"DeviceRequests": [_gpus(spec.gpus)]} if spec.gpus else {}),
+        **({"Runtime": spec.runtime} if spec.runtime else {}),
     }
+
+
+def _gpus(gpus: int | tuple[str, ...]) -> dict[str, Any]:
+    """GPUs as the engine is asked for them: a number of any (-1: all), or certain ones."""
+    which = {"Count": gpus} if isinstance(gpus, int) else {"DeviceIDs": list(gpus)}
+    return {"Driver": "", "Capabilities": [["gpu"]], "Options": {}, **which}
 
 
 def _mounts(spec: WorkspaceSpec, accounts_folder: Path) -> list[dict[str, Any]]:

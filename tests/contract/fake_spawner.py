@@ -60,6 +60,10 @@ class FakeSpawner:
             raise ImageMissing(f"The image {image} is not on this machine.")
         return self.image_ids.get(image, f"id of {image}")
 
+    async def image_names(self) -> list[str]:
+        self._asked("image_names", "")
+        return sorted(self.images or ())
+
     async def ping(self) -> None:
         self._asked("ping", "")
 

@@ -1,4 +1,4 @@
-"""The contract of every Spawner, held against the fake, local processes and a real Docker Engine."""
+"""The contract of every Spawner: the fake, local processes, and a Docker Engine, bare and behind a spawner."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.contract.spawner_worlds import (
     docker_world,
     fake_world,
     process_world,
+    remote_world,
     silent_worlds,
 )
 from tests.integration.images import minimal_image
@@ -28,12 +29,15 @@ def contract_image() -> str:
 
 
 DOCKER = pytest.param("docker", marks=pytest.mark.docker)
+REMOTE = pytest.param("remote", marks=pytest.mark.docker)
 
 
-@pytest.fixture(params=["fake", "process", DOCKER])
+@pytest.fixture(params=["fake", "process", DOCKER, REMOTE])
 async def world(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[World]:
     if request.param == "docker":
         made = docker_world(data_dir, request.getfixturevalue("contract_image"))
+    elif request.param == "remote":
+        made = await remote_world(data_dir, request.getfixturevalue("contract_image"))
     else:
         made = {"fake": fake_world, "process": process_world}[request.param](data_dir)
     yield made
@@ -65,6 +69,11 @@ async def test_starting_twice_at_once_makes_one_container(world: World) -> None:
 async def test_an_image_has_an_id_that_stays_while_the_image_is_the_same(world: World) -> None:
     first = await world.spawner.image_id(world.image)
     assert first and await world.again().image_id(world.image) == first
+
+
+@pytest.mark.parametrize("world", ["fake", DOCKER, REMOTE], indirect=True)
+async def test_the_images_that_are_there_have_names(world: World) -> None:
+    assert world.image in await world.spawner.image_names()
 
 
 async def test_a_workspace_nobody_started_is_absent(world: World) -> None:
@@ -125,7 +134,7 @@ async def test_a_start_that_fails_says_why_and_leaves_nothing_behind(world: Worl
     assert await world.spawner.inventory() == []
 
 
-@pytest.mark.parametrize("world", ["fake", DOCKER], indirect=True)
+@pytest.mark.parametrize("world", ["fake", DOCKER, REMOTE], indirect=True)
 async def test_an_image_that_is_not_there_is_named(world: World) -> None:
     with pytest.raises(ImageMissing, match="no/such-image:1"):
         await world.spawner.start(replace(world.spec(), image="no/such-image:1"))
@@ -138,7 +147,7 @@ async def test_a_spawner_that_answers_can_be_pinged(world: World) -> None:
     await world.spawner.ping()
 
 
-@pytest.mark.parametrize("kind", ["fake", "docker"])
+@pytest.mark.parametrize("kind", ["fake", "docker", "remote"])
 async def test_a_silent_engine_is_said_and_nothing_else(kind: str, data_dir: Path) -> None:
     spawner = silent_worlds(data_dir)[kind]
     spec = fake_world(data_dir).spec()

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from hub.domain.workspace import Limits
-from hub.errors import NoKernels
+from hub.errors import NoKernels, StartFailed
 from hub.spawn.protocol import Presence, WorkspaceSpec
 from hub.spawn.spec import container_name
 from proxy.kit.agent_client import AgentClient
-from tests.contract.spawner_worlds import World, docker_world
+from tests.contract.spawner_worlds import World, docker_world, remote_world
 from tests.integration.images import datascience_image, minimal_image, require_engine
 
 pytestmark = pytest.mark.docker
@@ -45,12 +45,12 @@ def python_inside(spec: WorkspaceSpec, code: str, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def probed() -> Iterator[dict[str, str]]:
-    """What the probe found in one container without a network."""
+    """What the probe found in one container without a network, which a spawner's process would make."""
     image = minimal_image()
     folder = Path(tempfile.mkdtemp(prefix="kh-", dir="/tmp"))
 
     async def probe() -> dict[str, str]:
-        async with running(docker_world(folder, image)) as spec:
+        async with running(await remote_world(folder, image, stub=False)) as spec:
             found: dict[str, str] = json.loads(python_inside(spec, PROBE.read_text()))
             return found
 
@@ -151,8 +151,8 @@ async def test_what_pip_installs_is_in_the_home_and_there_next_time(data_dir: Pa
 async def test_containers_on_the_network_internet_cannot_reach_each_other(data_dir: Path) -> None:
     world = docker_world(data_dir, minimal_image())
     one, other = (
-        replace(world.spec(number), agent_folder=world.folders.prepare_agent(), network="internet", spare_kernels=0)
-        for number in (1, 2)
+        replace(world.spec(), agent_folder=world.folders.prepare_agent(), network="internet", spare_kernels=0)
+        for _ in range(2)
     )
     try:
         await world.spawner.start(one)
@@ -220,3 +220,17 @@ USER 1000
         assert command[0] == "python3" and command[-2] == "/opt/kernelhub/agent"
         code = "import os, shutil, sys; print(shutil.which('python3'), sys.prefix, os.environ['NB_USER'])"
         assert python_inside(spec, code).split() == ["/opt/conda/bin/python3", "/opt/conda", "jovyan"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"gpus": 1}, "none to give"), ({"gpus": ("GPU-0",)}, "none to give"), ({"runtime": "nope"}, "the runtime")],
+)
+async def test_an_engine_without_the_gpus_or_the_runtime_asked_for_says_so(
+    data_dir: Path, change: dict[str, object], words: str
+) -> None:
+    world = docker_world(data_dir, minimal_image())
+    with pytest.raises(StartFailed, match=words):
+        async with running(world, **change):
+            pass
+    assert await docker_world(data_dir, minimal_image()).spawner.inventory() == []

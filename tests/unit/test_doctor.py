@@ -44,6 +44,34 @@ def test_what_the_engine_lacks_is_said(change: dict[str, object], name: str, lev
     assert engine_levels(**change)[name] == level
 
 
+@pytest.mark.parametrize(
+    ("problem", "is_there", "level"),
+    [
+        (None, True, "ok"),
+        ("The container engine does not answer.", True, "fail"),
+        ("No spawner answers.", False, "warn"),
+    ],
+)
+def test_what_the_spawner_lacks_is_said(problem: str | None, is_there: bool, level: str) -> None:
+    assert doctor.check_spawner(problem, is_there).level == level
+
+
+@pytest.mark.parametrize(
+    ("usable", "separate", "level"),
+    [(False, True, "ok"), (False, False, "ok"), (True, True, "fail"), (True, False, "warn")],
+)
+def test_a_hub_whose_account_has_the_engine_is_warned_of(usable: bool, separate: bool, level: str) -> None:
+    assert doctor.check_engine_socket(990, usable, separate).level == level
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problem", "level"),
+    [(True, None, "ok"), (True, "Operation not permitted", "warn"), (False, None, "warn")],
+)
+def test_a_machine_that_cannot_confine_the_hub_is_warned_of(wanted: bool, problem: str | None, level: str) -> None:
+    assert doctor.check_confinement(wanted, problem).level == level
+
+
 @pytest.mark.parametrize(("release", "level"), [("5.5.19", "fail"), ("5.6.0-1", "ok"), ("6.1", "ok"), ("odd", "fail")])
 def test_the_kernel_must_know_openat2(release: str, level: str) -> None:
     assert doctor.check_kernel(release).level == level

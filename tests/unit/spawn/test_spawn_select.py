@@ -9,6 +9,8 @@ import pytest
 from hub.config import ConfigError, Settings
 from hub.spawn.folders import Folders
 from hub.spawn.select import open_to_others, select_spawner
+from tests.contract.fake_spawner import FakeSpawner
+from tests.contract.spawner_worlds import rules, serve
 
 
 def settings(data_dir: Path, **changes: object) -> Settings:
@@ -26,9 +28,24 @@ async def test_without_an_engine_auto_falls_back_to_processes_with_a_warning(dat
     assert selected.warning is not None and "No isolation" in selected.warning
 
 
-async def test_docker_without_an_engine_is_refused_with_what_to_do(data_dir: Path) -> None:
+async def test_docker_without_a_spawner_is_refused_with_what_to_do(data_dir: Path) -> None:
+    with pytest.raises(ConfigError, match=r"No spawner answers at .*kernelhub spawner"):
+        await select_spawner(settings(data_dir, spawner="docker"), folders(data_dir))
+
+
+async def test_a_spawner_without_an_engine_is_refused_with_what_to_do(data_dir: Path) -> None:
+    close = await serve(rules(data_dir, "an/image:1"), FakeSpawner(silent=True))
     with pytest.raises(ConfigError, match=r"No container engine answers.*systemctl start docker"):
         await select_spawner(settings(data_dir, spawner="docker"), folders(data_dir))
+    await close()
+
+
+@pytest.mark.parametrize("spawner", ["auto", "docker"])
+async def test_a_spawner_with_an_engine_is_taken_wherever_the_hub_listens(data_dir: Path, spawner: str) -> None:
+    close = await serve(rules(data_dir, "an/image:1"), FakeSpawner())
+    selected = await select_spawner(settings(data_dir, spawner=spawner, host="0.0.0.0"), folders(data_dir))
+    assert (selected.spawner.name, selected.warning) == ("docker", None)
+    await close()
 
 
 @pytest.mark.parametrize("spawner", ["auto", "process"])

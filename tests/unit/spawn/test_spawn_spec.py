@@ -59,6 +59,19 @@ def test_no_limit_is_the_engines_zero() -> None:
     assert (host["Memory"], host["MemorySwap"], host["PidsLimit"], host["NanoCpus"]) == (0, 0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("gpus", "asked"), [(2, {"Count": 2}), (-1, {"Count": -1}), (("GPU-1", "GPU-2"), {"DeviceIDs": ["GPU-1", "GPU-2"]})]
+)
+def test_gpus_are_asked_for_by_number_or_by_id(gpus: int | tuple[str, ...], asked: dict[str, object]) -> None:
+    (request,) = config(replace(SPEC, gpus=gpus))["HostConfig"]["DeviceRequests"]
+    assert request == {"Driver": "", "Capabilities": [["gpu"]], "Options": {}, **asked}
+
+
+def test_gpus_and_a_runtime_are_asked_for_by_those_alone_whose_profile_does() -> None:
+    assert not {"DeviceRequests", "Runtime"} & config(SPEC)["HostConfig"].keys()
+    assert config(replace(SPEC, runtime="runsc"))["HostConfig"]["Runtime"] == "runsc"
+
+
 def test_tmp_may_execute_and_has_its_size() -> None:
     tmpfs = config(SPEC)["HostConfig"]["Tmpfs"]
     assert "exec" in tmpfs["/tmp"].split(",")
