@@ -23,24 +23,28 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--admin", is_flag=True, help="Make the user an administrator.")
+@click.option("--admin", is_flag=True, help="Make the user an administrator; the same as `--role admin`.")
+@click.option("--role", default=None, help="`user` (the default), `guest`, `admin`, or a role of the configuration.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @with_settings
 @run_async
-async def add(settings: Settings, name: str, admin: bool, password_stdin: bool) -> None:
+async def add(settings: Settings, name: str, admin: bool, role: str | None, password_stdin: bool) -> None:
     """Add the user NAME. Without a password, print a one-time link with which the user sets one."""
     password = _read_password() if password_stdin else None
     async with offline(settings) as services:
         if password is not None:
             services.auth.passwords.require_well_formed(password)
-        user = await services.auth.users.add(name, Role.ADMIN if admin else Role.USER, actor=ACTOR)
+        chosen = services.auth.authority.known_role(role or (Role.ADMIN if admin else Role.USER))
+        if admin and chosen != Role.ADMIN:
+            raise BadRequest("--admin and --role say different things.")
+        user = await services.auth.users.add(name, chosen, actor=ACTOR)
         if password is not None:
             await _set_password(services, user, password)
             click.echo(f"added {user.name}")
         else:
             token = await services.auth.invitations.create_for(user, actor=ACTOR)
             click.echo(f"added {user.name}; to set a password, once, open:")
-            click.echo(f"  {_public_address(settings)}/hub/invitation/{token}")
+            click.echo(f"  {public_address(settings)}/hub/invitation/{token}")
 
 
 @command.command("list")
@@ -78,6 +82,19 @@ async def passwd(settings: Settings, name: str, password_stdin: bool) -> None:
 
 @command.command()
 @click.argument("name")
+@click.argument("role")
+@with_settings
+@run_async
+async def role(settings: Settings, name: str, role: str) -> None:
+    """Give NAME the role ROLE: `admin`, `user`, `guest`, or one of the configuration. It counts within seconds."""
+    async with offline(settings) as services:
+        user = await services.user(name)
+        await services.auth.users.set_role(user, services.auth.authority.known_role(role), actor=ACTOR)
+    click.echo(f"{user.name} has the role {role}")
+
+
+@command.command()
+@click.argument("name")
 @with_settings
 @run_async
 async def disable(settings: Settings, name: str) -> None:
@@ -101,22 +118,6 @@ async def enable(settings: Settings, name: str) -> None:
     click.echo(f"enabled {user.name}")
 
 
-@command.command()
-@click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@with_settings
-@run_async
-async def delete(settings: Settings, name: str, yes: bool) -> None:
-    """Delete NAME: sign-ins, tokens and containers go; the files stay where they are and are named."""
-    async with offline(settings) as services:
-        user = await services.user(name)
-        if not yes:
-            click.confirm(f"Delete {user.name}?", abort=True)
-        await services.stop_containers(user)
-        await services.auth.users.delete(user, actor=ACTOR)
-    click.echo(f"deleted {user.name}; the files are in {settings.data_dir / 'homes' / user.id}")
-
-
 async def _set_password(services: Offline, user: User, password: str) -> None:
     """Set it; an administrator at the command line may choose a poor one, and is told."""
     reason = guessable(normalise_password(password), user.name)
@@ -132,7 +133,8 @@ def _read_password() -> str:
     return password
 
 
-def _public_address(settings: Settings) -> str:
+def public_address(settings: Settings) -> str:
+    """Where people find the hub, as far as the settings say."""
     return settings.public_url or f"http://{settings.host}:{settings.port}"
 
 
