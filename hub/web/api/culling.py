@@ -7,9 +7,9 @@ from datetime import datetime
 import msgspec
 
 from hub.domain.culling import Decision
-from hub.domain.users import User
-from hub.errors import NotFound
-from hub.http.handler import Access, HubHandler
+from hub.domain.scopes import Scope
+from hub.http.handler import Over
+from hub.web.api.base import ApiHandler
 
 
 class CullingAnswer(msgspec.Struct, frozen=True):
@@ -19,27 +19,18 @@ class CullingAnswer(msgspec.Struct, frozen=True):
     decisions: list[dict[str, str | float | None]]
 
 
-class CullingHandler(HubHandler):
-    """What will be shut when, and why, for one user: oneself, or anybody for administrators."""
+class CullingHandler(ApiHandler):
+    """What will be shut when, and why, for one user."""
 
-    access = Access.SIGNED_IN
+    permission = Scope.READ_SERVERS
+    over = Over.USER
 
-    async def get(self, name: str) -> None:
+    async def get(self, _name: str) -> None:
         """Answer a `CullingAnswer`."""
-        user = await self._user(name)
+        user = self.user
         workspaces = await self.services.workspaces.list_for(user)
         decided_at, decisions = self.services.culler.decisions_for([workspace.id for workspace in workspaces])
         self.write_json(CullingAnswer(decided_at, [shown(decision) for decision in decisions]))
-
-    async def _user(self, name: str) -> User:
-        if name == self.identity.user.name:
-            return self.identity.user
-        if self.identity.is_admin:
-            async with self.services.store.reading() as unit:
-                user = await unit.users.find_by_name(name)
-            if user is not None:
-                return user
-        raise NotFound(f"There is no user {name!r}.")
 
 
 def shown(decision: Decision) -> dict[str, str | float | None]:
