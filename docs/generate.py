@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import click
 from pydantic import BaseModel, SecretStr
@@ -18,8 +18,8 @@ import hub.errors
 import proxy.errors
 from hub import metrics as hub_metrics
 from hub.cli import main
-from hub.config import Culling, Profile, Settings
-from hub.http.handler import HubHandler
+from hub.config import Settings
+from hub.http.handler import Access, HubHandler
 from hub.jupyter import routes as jupyter_routes
 from hub.store.schema import SchemaOutdated
 from hub.web import routes as web_routes
@@ -37,14 +37,27 @@ def settings() -> str:
         "in capitals, a section and its setting are joined by two underscores: `KERNELHUB_CULLING__KERNEL_IDLE=2h`. "
         "Spans are seconds, a number with `s`, `m`, `h`, `d` or `w` (`15m`), or ISO 8601 (`PT15M`). All mistakes are reported at once.\n"
     )
-    for title, model in (("Top level", Settings), ("`[culling]`", Culling), ("`[profiles.NAME]`", Profile)):
+    sections = _sections(Settings)
+    for title, model in [("Top level", Settings), *((f"`[{title}]`", model) for title, model in sections.items())]:
         text += f"\n## {title}\n\n| setting | default | meaning |\n|---|---|---|\n"
         for name, field in model.model_fields.items():
-            if name in ("profiles", "culling"):
-                text += f"| `{name}` | | {field.description or 'a section, see below'} |\n"
+            inner = title.strip("`[]") + "." if model is not Settings else ""
+            if {f"{inner}{name}", f"{inner}{name}.NAME"} & sections.keys():
+                text += f"| `{name}` | | {field.description or 'a section'}, see below |\n"
                 continue
             text += f"| `{name}` | {_default(field.get_default(call_default_factory=True))} | {field.description} |\n"
     return text
+
+
+def _sections(model: type[BaseModel], prefix: str = "") -> dict[str, type[BaseModel]]:
+    """The tables of the configuration file that a model has: ``[culling]``, and ``[profiles.NAME]`` for tables by name."""
+    found: dict[str, type[BaseModel]] = {}
+    for name, field in model.model_fields.items():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if inspect.isclass(part) and issubclass(part, BaseModel):
+                title = f"{prefix}{name}.NAME" if get_origin(field.annotation) is dict else f"{prefix}{name}"
+                found |= {title: part, **_sections(part, f"{title}.")}
+    return found
 
 
 def _default(value: object) -> str:
@@ -91,11 +104,20 @@ def routes() -> str:
         text += f"\n## {title}\n\n| path | methods | who | what |\n|---|---|---|---|\n"
         for spec in table:
             handler = spec.handler_class
-            access = handler.access.value if handler.access else "nobody"
+            access = _who(handler)
             line = _first_line(handler).replace("``", "`").replace("|", "\\|")
             pattern = spec.regex.pattern.removesuffix("$").replace("|", "\\|")
             text += f"| `{pattern}` | {' '.join(_methods(handler))} | {access} | {line} |\n"
     return text
+
+
+def _who(handler: type[HubHandler]) -> str:
+    """Who may call it: anybody, or whoever holds a scope."""
+    if handler.access is Access.PUBLIC:
+        return Access.PUBLIC.value
+    if isinstance(handler.permission, Mapping):
+        return ", ".join(f"{scope} ({method})" for method, scope in handler.permission.items())
+    return str(handler.permission) if handler.permission is not None else "whoever is identified"
 
 
 def _methods(handler: type[HubHandler]) -> list[str]:

@@ -6,26 +6,40 @@ Everything is wired here; nothing else knows everybody.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import signal
 import sys
+import time
 from collections.abc import Coroutine
 from typing import Any
 
 import tornado.httpserver
 import tornado.netutil
 
+from hub import metrics
+from hub.audit_keeper import AuditKeeper
 from hub.auth.assemble import make_auth
 from hub.config import DEFAULT_HUB_PORT, ConfigError, Settings
 from hub.contents.models import Limits
 from hub.contents.service import ContentsOfUsers
 from hub.cull.loop import Culler
+from hub.domain.history import HUB_WAS_DOWN
+from hub.ending import ENDED_FOR_GOOD, Ending
 from hub.errors import REFUSED_TO_START, HubError
+from hub.history_counts import HistoryCounts
 from hub.http.application import make_application
 from hub.http.services import Services
 from hub.internal_token import read_or_make_internal_token
 from hub.jupyter import routes as jupyter_routes
+from hub.jupyter.events import live_principals
 from hub.jupyter.frontends import FrontEnds
+from hub.jupyter.notebook_html import NotebookPages
+from hub.live.service import Live
+from hub.live.sizes import HomeSizes
+from hub.people.departures import Departures, LeavingRules
+from hub.people.rosters import Rosters
+from hub.running_settings import Running
 from hub.runs.assemble import make_runs
 from hub.spawn.folders import Folders
 from hub.spawn.select import select_spawner
@@ -33,6 +47,7 @@ from hub.store import schema
 from hub.store.engine import Store
 from hub.upkeep import Upkeep, trash_rules
 from hub.web import routes as web_routes
+from hub.web.notices import NOTICES_SCHEMA, tell_everybody
 from hub.web.pages import error_page
 from hub.workspaces.agents import Agents
 from hub.workspaces.connections import Connections
@@ -41,6 +56,8 @@ from hub.workspaces.jobs import Jobs
 from hub.workspaces.kernels import Kernels
 from hub.workspaces.kernelspecs import Kernelspecs
 from hub.workspaces.probes import Probes
+from hub.workspaces.progress import Progress
+from hub.workspaces.quotas import HoursWatch, Quotas
 from hub.workspaces.reconcile import Reconciler
 from hub.workspaces.runner import Runner
 from hub.workspaces.service import Workspaces
@@ -62,6 +79,7 @@ class Hub:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._tasks = TaskOwner("hub")
+        self.ending = Ending()
 
     async def start(self) -> None:
         """Check what must hold, wire, reconcile, listen.
@@ -69,6 +87,7 @@ class Hub:
         Raises a HubError that says what to do when the database is not at this release's version, or the
         engine does not answer and the settings do not allow to go without.
         """
+        began = time.monotonic()
         settings, clock = self._settings, SystemClock()
         token = read_or_make_internal_token(settings.data_dir)
         await schema.require_current(settings.sqlalchemy_url)
@@ -76,17 +95,36 @@ class Hub:
         folders, self.spawner = selected.folders, selected.spawner
 
         self.store = Store(settings.sqlalchemy_url)
+        self.running = Running(settings, self.store, clock)
         self.auth = make_auth(settings, self.store, clock)
         self.agents = Agents(folders, clock)
         connections = Connections(clock)
         images = ImageKernelspecs(folders.images, clock)
-        self.probes = Probes(settings, self.spawner, folders, images, clock)
-        runner = Runner(settings, self.spawner, folders, self.agents, images, clock)
-        self.workspaces = Workspaces(settings, self.store, self.spawner, folders, self.agents, runner, clock)
-        kernelspecs = Kernelspecs(settings, self.workspaces, self.agents, images, self.probes, clock)
-        kernels = Kernels(self.store, self.workspaces, self.agents, kernelspecs, connections, clock)
+        self.auth.registrations.follow(lambda: self.running.current.registration)
+        self.history = HistoryCounts(self.store, clock)
+        self.audit = AuditKeeper(self.store, clock, settings.data_dir, settings.audit_file)
+        self.probes = Probes(settings, self.spawner, folders, images, clock, self.running)
+        progress = Progress()
+        runner = Runner(settings, self.spawner, folders, self.agents, images, clock, progress, self.running)
+        sizes = HomeSizes(lambda user: self.contents.of(user).usage(), clock)
+        quotas = Quotas(self.store, clock, lambda: self.running.current.limits, sizes.bytes_of, sizes.count_again)
+        self.workspaces = Workspaces(
+            settings, self.store, self.spawner, folders, self.agents, runner, clock, progress, self.running, quotas
+        )
+        kernelspecs = Kernelspecs(settings, self.workspaces, self.agents, images, self.probes, clock, self.running)
+        kernels = Kernels(self.store, self.workspaces, self.agents, kernelspecs, connections, clock, quotas)
         self.watch = Watch(self.store, self.agents, self.workspaces, kernels, clock)
-        self.culler = Culler(settings, self.store, self.workspaces, kernels, self.agents, connections, clock)
+        self.culler = Culler(
+            *(settings, self.store, self.workspaces, kernels, self.agents, connections, clock),
+            culling=lambda: self.running.current.culling,
+        )
+        self.live = Live(
+            *(self.store, self.workspaces, self.agents, self.spawner, connections, self.culler.decisions_for),
+            progress=progress,
+            sizes=sizes,
+            data_dir=settings.data_dir,
+            clock=clock,
+        )
         self.reconciler = Reconciler(self.store, self.spawner, self.workspaces, self.probes)
         self.contents = ContentsOfUsers(
             folders,
@@ -95,7 +133,17 @@ class Hub:
             Limits(delete_full_folders=True),
             trash=trash_rules(settings),
         )
-        self.upkeep = Upkeep(self.store, clock, self.contents)
+        self.contents.check_growth = quotas.check_growth
+        self.hours = HoursWatch(
+            *(self.store, clock, quotas, self.workspaces.list_running),
+            stop=lambda workspace, reason: self.workspaces.stop(workspace.id, reason),
+            tell=lambda user_id: self.frontends.events.publish(user_id, NOTICES_SCHEMA, {"data": {}}),
+        )
+        self.departures = Departures(
+            *(self.store, clock, self.auth.recent, folders, self.contents, self.workspaces.stop_all),
+            LeavingRules(settings.removal_grace, settings.archive_kept),
+        )
+        self.upkeep = Upkeep(self.store, clock, self.contents, self.departures)
         self.frontends = FrontEnds(settings.data_dir)
         self.jobs = Jobs(self.workspaces, self.agents)
         self.runs = make_runs(
@@ -103,19 +151,33 @@ class Hub:
         )
         self.services = Services(
             settings=settings,
+            running=self.running,
+            history=self.history,
             clock=clock,
             store=self.store,
             guard=self.auth.guard,
+            authority=self.auth.authority,
             users=self.auth.users,
             passwords=self.auth.passwords,
             sign_ins=self.auth.sign_ins,
             tokens=self.auth.tokens,
             invitations=self.auth.invitations,
+            arrivals=self.auth.arrivals,
+            presence=self.auth.presence,
+            rosters=Rosters(self.store, clock, self.auth.recent),
+            departures=self.departures,
+            quotas=quotas,
+            secrets=self.auth.secrets,
+            second_factors=self.auth.second_factors,
+            registrations=self.auth.registrations,
+            groups=self.auth.groups,
+            providers=self.auth.providers,
+            lti=self.auth.lti,
             workspaces=self.workspaces,
             kernels=kernels,
             kernelspecs=kernelspecs,
             sessions=Sessions(self.store, kernels, clock),
-            terminals=Terminals(settings, self.workspaces, self.agents),
+            terminals=Terminals(self.running, self.workspaces, self.agents),
             jobs=self.jobs,
             runs=self.runs.runs,
             verifications=self.runs.verifications,
@@ -124,13 +186,22 @@ class Hub:
             culler=self.culler,
             contents=self.contents,
             frontends=self.frontends,
+            live=self.live,
+            notebook_html=NotebookPages(settings),
             internal_token=token,
             warning=selected.warning,
+            ending=self.ending,
         )
 
-        await self.reconciler.run_once()
+        self.running.announced = lambda: tell_everybody(self.services)
+        await self.running.refresh()
+        with metrics.RECONCILED.time():
+            await self.reconciler.run_once()
+        async with self.store.unit() as unit:
+            await unit.lives.close_lost(HUB_WAS_DOWN, clock.now())
         await self.runs.resume()
         await self._listen()
+        metrics.STARTUP.observe(time.monotonic() - began)
         self.frontends.start()
         for name, work in self._loops().items():
             self._tasks.start(work, name)
@@ -141,6 +212,7 @@ class Hub:
     async def close(self) -> None:
         """Refuse new requests, end what is under way, close. Users' containers stay."""
         self._server.stop()
+        await self.live.close()
         await self._server.close_all_connections()
         await self._tasks.close()
         await self.runs.runs.close()
@@ -166,9 +238,17 @@ class Hub:
         return {
             "watch": self.watch.run(),
             "cull": self.culler.run(),
+            "settings": self.running.run(),
+            "history": self.history.run(),
+            "audit": self.audit.run(),
+            "live": self.live.run(),
+            "live pages": self.live.viewers.watch(functools.partial(live_principals, self.services)),
             "probes": self.probes.run(),
+            "lti": self.auth.lti.run(),
             "reconcile": self._keep_reconciling(),
             "upkeep": self.upkeep.run(),
+            "hours": self.hours.run(),
+            "loop": metrics.watch_loop(),
         }
 
     async def _keep_reconciling(self) -> None:
@@ -191,18 +271,22 @@ class Hub:
 
 
 async def run(settings: Settings, *, stop_workspaces: bool = False) -> None:
-    """Run a hub until SIGINT or SIGTERM. Exits with status 2 and one paragraph when it refuses to start."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    """Run a hub until SIGINT, SIGTERM, or a call of its REST API.
+
+    Exits with status 2 and one paragraph when it refuses to start, with status 3 when it was told to end for good.
+    """
     hub = Hub(settings)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, hub.ending.ask)
     try:
         await hub.start()
     except (HubError, ConfigError, PermissionError) as error:
         print(f"kernelhub does not start: {error}", file=sys.stderr)
         raise SystemExit(REFUSED_TO_START) from error
-    await stopping.wait()
+    await hub.ending.wanted.wait()
     log.info("stopping")
-    if stop_workspaces:
+    if stop_workspaces or hub.ending.stop_workspaces:
         await hub.stop_workspaces()
     await hub.close()
+    if hub.ending.for_good:
+        raise SystemExit(ENDED_FOR_GOOD)

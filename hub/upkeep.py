@@ -6,11 +6,13 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from hub.auth.throttle import FORGET_SECONDS, MAX_ROWS
 from hub.config import Settings
 from hub.contents.service import ContentsOfUsers
 from hub.contents.trash_info import TrashRules
 from hub.domain.users import User
 from hub.errors import HubError
+from hub.people.departures import Departures
 from hub.store.engine import Store
 from proxy.kit.clock import Clock
 
@@ -30,12 +32,22 @@ def trash_rules(settings: Settings) -> TrashRules:
 
 
 class Upkeep:
-    """Prunes the database and the users' trashes. `contents` None: there are no files to look after."""
+    """Prunes the database and the users' trashes, and ends the grace of people who were deleted.
 
-    def __init__(self, store: Store, clock: Clock, contents: ContentsOfUsers | None = None) -> None:
+    `contents` None: there are no files to look after; `departures` None: nobody ever goes.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        contents: ContentsOfUsers | None = None,
+        departures: Departures | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._contents = contents
+        self._departures = departures
 
     async def run(self) -> None:
         """Prune now and then every day, until cancelled."""
@@ -43,6 +55,8 @@ class Upkeep:
             try:
                 await self.run_once()
                 await self.empty_trashes()
+                if self._departures is not None:
+                    await self._departures.finish_due()
             except HubError as error:
                 log.warning("upkeep was not done: %s", error.message)
             await asyncio.sleep(EVERY.total_seconds())
@@ -52,6 +66,11 @@ class Upkeep:
         before = self._clock.now() - KEPT
         async with self._store.unit() as unit:
             gone = await unit.sign_ins.prune(before) + await unit.invitations.prune(before)
+            now = self._clock.now()
+            await unit.messages.prune(before)
+            await unit.used_once.prune(now)
+            await unit.sign_in_attempts.prune(now)
+            await unit.sign_in_failures.prune(now - timedelta(seconds=FORGET_SECONDS), MAX_ROWS)
         if gone:
             log.info("%d ended sign-ins and invitations were forgotten", gone)
         return gone

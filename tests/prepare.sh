@@ -47,6 +47,17 @@ if command -v npm >/dev/null && ! cmp -s tests/clients/node/package-lock.json .c
         echo "prepare: missing: the clients from npm (the registry did not answer)" >&2
     }
 fi
+
+# The OpenID Connect provider that tests/clients/oidc_provider runs.
+if command -v npm >/dev/null && ! cmp -s tests/clients/oidc_provider/package-lock.json .cache/oidc_provider/package-lock.json; then
+    echo "prepare: installing an OpenID Connect provider from npm"
+    rm -rf .cache/oidc_provider && mkdir -p .cache/oidc_provider
+    cp tests/clients/oidc_provider/package.json tests/clients/oidc_provider/package-lock.json .cache/oidc_provider/
+    (cd .cache/oidc_provider && npm ci --silent --no-audit --no-fund) || {
+        rm -f .cache/oidc_provider/package-lock.json
+        echo "prepare: missing: the OpenID Connect provider (the registry did not answer)" >&2
+    }
+fi
 upstream=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' tests/clients/jupyter_server/expected.py)
 if [ ! -f ".cache/jupyter_server/jupyter_server-$upstream.tar.gz" ]; then
     echo "prepare: fetching the tests of jupyter_server $upstream"

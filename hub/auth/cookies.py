@@ -1,8 +1,9 @@
 """The cookies: their names and flags, how they are read, and the form token that is bound to one.
 
-Two cookies exist. The *sign-in cookie* holds the secret of a sign-in. The *form cookie* is given to browsers
-that are not signed in yet, so that the sign-in form too can prove that it was ours. Where browsers use https
-both have the ``__Host-`` prefix: no sibling domain and no narrower path can then plant one (CVE-2024-28233).
+The *sign-in cookie* holds the secret of a sign-in. The *form cookie* is given to browsers that are not signed in
+yet, so that the sign-in form too can prove that it was ours; the *attempt cookie* to those whose password was right and
+whose second factor is still to come. Where browsers use https
+all have the ``__Host-`` prefix: no sibling domain and no narrower path can then plant one (CVE-2024-28233).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TypedDict
 MAX_HEADER_CHARS = 16 * 1024
 _NAME = "kernelhub"
 _FORM_NAME = "kernelhub-form"
+_ATTEMPT_NAME = "kernelhub-attempt"
 
 
 class CookieFlags(TypedDict):
@@ -33,6 +35,11 @@ def sign_in_cookie_name(secure: bool) -> str:
 def form_cookie_name(secure: bool) -> str:
     """The name of the cookie that the form token of somebody who is not signed in is bound to."""
     return f"__Host-{_FORM_NAME}" if secure else _FORM_NAME
+
+
+def attempt_cookie_name(secure: bool) -> str:
+    """The name of the cookie of somebody whose password was right and whose second factor is still to come."""
+    return f"__Host-{_ATTEMPT_NAME}" if secure else _ATTEMPT_NAME
 
 
 def cookie_flags(secure: bool) -> CookieFlags:

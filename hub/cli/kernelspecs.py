@@ -9,8 +9,8 @@ import click
 
 from hub.cli.options import Settings, run_async, with_settings
 from hub.config import Profile
+from hub.spawn.direct import select_direct
 from hub.spawn.folders import Folders
-from hub.spawn.select import select_spawner
 from hub.workspaces.image_kernelspecs import ImageKernelspecs, Record
 from hub.workspaces.probes import Probes
 from proxy.contract.agent import Kernelspec
@@ -67,7 +67,7 @@ def _profile(settings: Settings, image: str | None) -> Profile:
 
 
 async def _learn(settings: Settings, profile: Profile) -> Record:
-    selected = await select_spawner(settings, Folders(settings.data_dir, settings.base_uid, settings.base_gid))
+    selected = await select_direct(settings, Folders(settings.data_dir, settings.base_uid, settings.base_gid))
     if selected.spawner.name == "process":
         click.echo("no container engine is used: these are the kernels of this machine", err=True)
     clock = SystemClock()

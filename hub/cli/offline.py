@@ -16,9 +16,9 @@ from hub.auth.assemble import Auth, make_auth
 from hub.config import Settings
 from hub.domain.users import User, normalise_username
 from hub.errors import NotFound
+from hub.spawn.direct import select_direct
 from hub.spawn.folders import Folders
 from hub.spawn.process import ProcessSpawner
-from hub.spawn.select import select_spawner
 from hub.store import schema
 from hub.store.engine import Store
 from proxy.kit.clock import SystemClock
@@ -50,7 +50,7 @@ class Offline:
         if not workspaces:
             return
         settings = self.settings
-        selected = await select_spawner(settings, Folders(settings.data_dir, settings.base_uid, settings.base_gid))
+        selected = await select_direct(settings, Folders(settings.data_dir, settings.base_uid, settings.base_gid))
         processes = ProcessSpawner(selected.folders.without_uids(), start_seconds=0.0)
         try:
             for workspace in workspaces:

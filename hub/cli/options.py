@@ -35,7 +35,7 @@ def with_settings(command: Callable[..., R]) -> Callable[..., R]:
                 flags[name] = options.pop(name)
         try:
             return command(settings=load_settings(config_file, flags), **options)
-        except (ConfigError, InvalidUsername) as error:
+        except (ConfigError, InvalidUsername, PermissionError) as error:
             raise click.ClickException(str(error)) from error
         except HubError as error:
             # What did not answer says why in its first line; the rest is SQL. A refusal is its own explanation.

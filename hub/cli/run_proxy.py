@@ -49,6 +49,8 @@ def proxy_settings(settings: Settings) -> ProxySettings:
         internal_token=read_or_make_internal_token(settings.data_dir),
         cache_dir=settings.data_dir / "cache",
         trusted_proxies=tuple(settings.trusted_proxies),
+        vouching_headers=(settings.header_sign_in.header, settings.header_sign_in.groups_header),
+        vouching_addresses=tuple(settings.header_sign_in.addresses),
         public_url=settings.public_url,
         metrics_port=settings.metrics_port or DEFAULT_METRICS_PORT,
         max_body=settings.max_upload_bytes,

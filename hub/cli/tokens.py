@@ -14,6 +14,8 @@ from hub.cli.options import Settings, run_async, with_settings
 from hub.domain.ids import TokenId
 from hub.errors import NotFound
 
+_COLUMNS = ("id", "label", "permits", "expires", "last used", "state")
+
 
 @click.group("token")
 def command() -> None:
@@ -24,13 +26,15 @@ def command() -> None:
 @click.argument("name")
 @click.option("--expires", default="30d", show_default=True, help="Life of the token: 12h, 30d, …")
 @click.option("--label", default="command line", show_default=True, help="What it is for.")
+@click.option("--scope", "scopes", multiple=True, help="What it permits, several times for several; without: all.")
 @with_settings
 @run_async
-async def create(settings: Settings, name: str, expires: str, label: str) -> None:
+async def create(settings: Settings, name: str, expires: str, label: str, scopes: tuple[str, ...]) -> None:
     """Create a token for the user NAME and print it, and nothing else. It cannot be shown again."""
     async with offline(settings) as services:
         user = await services.user(name)
-        _, value = await services.auth.tokens.create(user, label, parse_lifetime(expires), actor=ACTOR)
+        kept = await services.auth.authority.read_scopes(scopes) if scopes else ()
+        _, value = await services.auth.tokens.create(user, label, parse_lifetime(expires), actor=ACTOR, scopes=kept)
     click.echo(value)
 
 
@@ -40,12 +44,15 @@ async def create(settings: Settings, name: str, expires: str, label: str) -> Non
 @run_async
 async def list_tokens(settings: Settings, name: str) -> None:
     """List the tokens of the user NAME; their values are not kept and cannot be shown."""
-    table = Table("id", "label", "expires", "last used", "state", box=None, pad_edge=False, header_style="bold")
+    table = Table(
+        "id", "label", "permits", "expires", "last used", "state", box=None, pad_edge=False, header_style="bold"
+    )
     async with offline(settings) as services:
         for token in await services.auth.tokens.list(await services.user(name)):
             used = token.last_used_at.strftime("%Y-%m-%d %H:%M") if token.last_used_at else "never"
             state = "revoked" if token.revoked_at else "valid"
-            table.add_row(token.id, token.name, token.expires_at.strftime("%Y-%m-%d"), used, state)
+            permits = " ".join(await services.auth.authority.show_scopes(token.scopes))
+            table.add_row(token.id, token.name, permits, token.expires_at.strftime("%Y-%m-%d"), used, state)
     Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 

@@ -9,10 +9,13 @@ NoSpace, TooManyRequests, Unavailable.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+import msgspec
 
 from hub.contents import checkpoints, choosing, copy_out, copying, documents, moving, pairing, saving, versions
 from hub.contents.archive import Archive, open_archive
@@ -31,8 +34,10 @@ from hub.contents.syscalls import require_openat2
 from hub.contents.trash_info import TrashRules
 from hub.contents.trash_service import Trash
 from hub.contents.trust import TrustStore
+from hub.contents.usage import usage_of
 from hub.contents.workers import Workers
 from hub.domain.ids import UserId
+from hub.domain.quota import SAVING_SLACK
 from hub.domain.users import User
 from hub.errors import NotFound
 from hub.notebook_files.choices import Choices, Strip
@@ -58,6 +63,18 @@ class Homes(Protocol):
 
     def prepare_home(self, user: User) -> Path:
         """Make the user's home if there is none, and give it to the user's uid. Blocking. Raises OSError."""
+
+
+CheckGrowth = Callable[[User, float], Awaitable[None]]
+"""Raises NoSpace if a user's files may not grow; the number says how many quotas they may take for this."""
+
+
+async def _always(user: User, slack: float) -> None:
+    """Nobody has a quota."""
+
+
+async def _freely(slack: float) -> None:
+    """There is no quota."""
 
 
 class ContentsOfUsers:
@@ -87,6 +104,7 @@ class ContentsOfUsers:
         self._impersonate = os.geteuid() == 0 if impersonate is None else impersonate
         self._workers = Workers(impersonate=self._impersonate)
         self._scratch = Scratch(state_dir / "scratch")
+        self.check_growth: CheckGrowth = _always
 
     def of(self, user: User) -> Contents:
         """The user's files. The home need not exist yet: the first use makes it."""
@@ -103,7 +121,15 @@ class ContentsOfUsers:
             PairRecords(self._state_dir / "pairs" / f"{user.id}.json"),
             NotebookProcess(self._scratch, user.id),
         )
-        return Contents(owner, self._workers, desk, self._clock, self._limits, self._trash)
+        contents = Contents(owner, self._workers, desk, self._clock, self._limits, self._trash)
+        contents.check_growth = partial(self.check_growth, user)
+        return contents
+
+    def forget(self, user_id: UserId) -> None:
+        """Remove what the hub keeps about the files of somebody who is gone. Blocking. Raises OSError."""
+        shutil.rmtree(self._state_dir / "trust" / user_id, ignore_errors=True)
+        for folder in ("choices", "pairs"):
+            (self._state_dir / folder / f"{user_id}.json").unlink(missing_ok=True)
 
     async def close(self) -> None:
         """End the threads; work that has begun is finished first."""
@@ -129,6 +155,7 @@ class Contents:
         self._clock = clock
         self._limits = limits
         self._rules = rules
+        self.check_growth: Callable[[float], Awaitable[None]] = _freely
 
     @property
     def trash(self) -> Trash:
@@ -179,6 +206,7 @@ class Contents:
         NotFound when the folder is not there, Conflict for a chunk out of order, NoSpace on a full disk. In
         all these cases the old file is as it was.
         """
+        await self.check_growth(SAVING_SLACK if request.chunk is None else 1.0)
         now = self._clock.now()
         return await self._run(saving.save, parse_path(path), request, self._desk, self._limits, now)
 
@@ -188,11 +216,13 @@ class Contents:
 
     async def save_large(self, path: str, body: ScratchFile) -> Saved:
         """As `save`, of a request whose JSON is in a file, which it closes; a process of its own reads it."""
+        await self.check_growth(SAVING_SLACK)
         now = self._clock.now()
         return await self._run(saving.save_large, parse_path(path), body, self._desk, self._limits, now)
 
     async def new_untitled(self, folder: str, type: str = "", ext: str = "") -> Model:
         """Make an empty file, notebook or folder under the next free name, such as ``Untitled1.ipynb``."""
+        await self.check_growth(1.0)
         now = self._clock.now()
         return await self._run(copying.new_untitled, parse_path(folder), type, ext, self._desk, self._limits, now)
 
@@ -201,6 +231,7 @@ class Contents:
 
         `folder` may also be the full path of the copy, if its parent exists. Raises TooLarge for big folders.
         """
+        await self.check_growth(1.0)
         return await self._run(copying.copy, parse_path(source), parse_path(folder), self._limits)
 
     async def rename(self, old: str, new: str) -> Model:
@@ -231,6 +262,7 @@ class Contents:
 
     async def create_checkpoint(self, path: str) -> Checkpoint:
         """Keep a copy of the file as it is now, in place of an older checkpoint."""
+        await self.check_growth(SAVING_SLACK)
         return await self._run(checkpoints.create, parse_path(path), self._limits)
 
     async def restore_checkpoint(self, path: str, checkpoint_id: str) -> None:
@@ -294,15 +326,24 @@ class Contents:
         opened = await self._run(open_raw_file, parse_path(path), self._limits)
         return RawFile(opened, self._workers, self._lane)
 
-    async def open_archive(self, path: str, home_name: str, format_name: str, follow_links: bool = True) -> Archive:
+    async def open_archive(
+        self, path: str, home_name: str, format_name: str, follow_links: bool = True, *, hidden: bool = False
+    ) -> Archive:
         """Begin an archive of a folder; `home_name` is what the home is called in it. The caller owns it.
+
+        `hidden`: with what begins with a dot, which is no part of what users see.
 
         `format_name` is one of `archive_formats.FORMATS`. Raises BadRequest, NotFound, TooLarge.
         """
         parsed = parse_path(path)
         name = parsed.name or home_name
-        packing = await self._run(open_archive, parsed, name, format_name, follow_links, self._limits)
+        limits = msgspec.structs.replace(self._limits, allow_hidden=True) if hidden else self._limits
+        packing = await self._run(open_archive, parsed, name, format_name, follow_links, limits)
         return Archive(packing, FORMATS[format_name], name, self._workers, self._lane)
+
+    async def usage(self) -> tuple[int, int, bool]:
+        """What the home takes: bytes on the disk, files and folders, and whether the count came to its end."""
+        return await self._run(usage_of)
 
     def _streamed(self, file: ScratchFile, path: str) -> RawFile:
         with file:

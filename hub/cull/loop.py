@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hub.config import Settings
+from hub import metrics
+from hub.config import Culling, Settings
 from hub.domain.audit import AuditEvent
 from hub.domain.culling import (
     Action,
@@ -40,9 +42,8 @@ START_GRACE = timedelta(minutes=1)
 """How long a kernel's start may take; a row that says `starting` for longer holds no container open."""
 
 
-def policy_of(settings: Settings) -> CullingPolicy:
+def policy_of(culling: Culling) -> CullingPolicy:
     """The policy that the settings describe."""
-    culling = settings.culling
     return CullingPolicy(culling.kernel_idle, culling.workspace_empty, culling.cull_connected)
 
 
@@ -66,9 +67,10 @@ class Culler:
         agents: Agents,
         connections: Connections,
         clock: Clock,
+        culling: Callable[[], Culling] | None = None,
     ) -> None:
-        self._policy = policy_of(settings)
-        self._interval = settings.culling.interval
+        self._culling = culling or (lambda: settings.culling)
+        self._policy = policy_of(self._culling())
         self._store = store
         self._workspaces = workspaces
         self._kernels = kernels
@@ -83,7 +85,7 @@ class Culler:
     async def run(self) -> None:
         """Cull at the interval, until cancelled. A round that fails is logged; the next one tries again."""
         while True:
-            await asyncio.sleep(self._interval.total_seconds())
+            await asyncio.sleep(self._culling().interval.total_seconds())
             try:
                 await self.run_once()
             except HubError as error:
@@ -93,6 +95,7 @@ class Culler:
 
     async def run_once(self) -> list[Decision]:
         """One round: look, decide, act. Gives all decisions, those that keep things included."""
+        self._policy = policy_of(self._culling())
         running = await self._workspaces.list_running()
         seen = await asyncio.gather(*(self._look(workspace) for workspace in running))
         views = [(workspace, view) for workspace, view in zip(running, seen, strict=True) if view is not None]
@@ -186,11 +189,13 @@ class Culler:
                 if kernel is not None and kernel.workspace_id == decision.workspace_id:
                     log.info("kernel %s is culled: %s", kernel.id, decision.reason)
                     await self._kernels.end(kernel, decision.reason, action="kernel.culled")
+                    metrics.CULLED.labels("kernel").inc()
             case Action.REPORT_DEAD if decision.kernel_id is not None:
                 await self._report_dead(decision.workspace_id, decision.kernel_id, decision.reason)
             case Action.STOP_WORKSPACE if not await self._kernel_begins(decision.workspace_id):
                 log.info("workspace %s is culled: %s", decision.workspace_id, decision.reason)
                 await self._workspaces.stop(decision.workspace_id, decision.reason)
+                metrics.CULLED.labels("workspace").inc()
                 self._empty_since.pop(decision.workspace_id, None)
             case _:
                 pass

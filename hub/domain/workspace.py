@@ -15,7 +15,8 @@ Nothing follows from the engine's silence, so `unknown` has no effects; a stop m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -64,17 +65,19 @@ class StartRequested:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The spawner started the container and its agent answered."""
+    """The spawner started the container and its agent answered. `phases`: how long each part took, in milliseconds."""
 
     container_id: str
     at: datetime
+    phases: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class StartFailed:
-    """The start did not succeed; nothing is left behind. `reason` is a sentence for the user."""
+    """The start did not succeed; nothing is left behind. `reason` is a sentence for the user, `code` the error's."""
 
     reason: str
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,10 @@ class Events:
             for listener in list(listeners):
                 listener.tell(event)
 
+    def listening(self) -> list[UserId]:
+        """The users who have tabs open."""
+        return list(self._listeners)
+
     def contents(self, user_id: UserId, action: str, path: str, source_path: str | None = None) -> None:
         """Something was saved, renamed, copied or deleted."""
         source = {} if source_path is None else {"source_path": source_path}

@@ -192,7 +192,7 @@ class ResolvePathHandler(JupyterHandler):
     async def get(self, _name: str) -> None:
         """Paths in the container's home, absolute or with ``~``, and paths relative to it, that exist."""
         path = self.query("path")
-        relative = within_home(profiles_of(self.services.settings, self.user), path)
+        relative = within_home(profiles_of(self.services.running, self.user), path)
         if relative is None and not path.startswith(("/", "~")):
             relative = path
         normal = posixpath.normpath(relative) if relative else relative

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import tornado.websocket
 
 from hub.auth.identity import Credential
 from hub.domain.ids import PrincipalId, SignInId, TokenId
+from hub.domain.scopes import Scope
 from hub.errors import BadRequest, TooManyRequests
 from hub.http.cors import check_socket_origin
 from hub.http.services import Services
@@ -48,6 +50,7 @@ class EventsSocket(JupyterHandler, tornado.websocket.WebSocketHandler):
     """``api/events/subscribe``: JSON objects with ``schema_id``, one per event; what clients send is ignored."""
 
     page: ClassVar[bool | None] = False
+    permission: ClassVar[Scope | Mapping[str, Scope] | None] = Scope.JUPYTER
     principal: PrincipalId
     _unsent = 0
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import ClassVar
 
+from hub.domain.scopes import Scope
 from hub.errors import NotFound
 from hub.http.redirect import is_local
 from hub.jupyter.handler import JupyterHandler
@@ -17,6 +19,7 @@ class FrontEndPage(JupyterHandler):
     """A page of a front end. Nothing has to start for it."""
 
     page: ClassVar[bool | None] = True
+    permission: ClassVar[Scope | Mapping[str, Scope] | None] = Scope.JUPYTER
 
     def content_security_policy(self) -> str:
         """See hub.jupyter.lab_page."""
@@ -31,8 +34,8 @@ class FrontEndPage(JupyterHandler):
     @property
     def home(self) -> str:
         """The user's home inside the container."""
-        settings = self.services.settings
-        return settings.profiles[settings.default_profile].home
+        running = self.services.running
+        return running.profiles[running.default_profile].home
 
     def next_serial(self) -> int:
         """A number that no other page of this process has."""

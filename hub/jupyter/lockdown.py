@@ -16,22 +16,24 @@ _CLONE_NEWNET = 0x40000000
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_RUNNING = 0x1 | 0x40
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def leave_network() -> None:
     """Move this process into a network of its own, in which there is nobody but itself at 127.0.0.1.
 
-    Without root that needs user namespaces. Raises OSError where the system does not allow it.
+    Without root, or where root is confined, that needs user namespaces. Raises OSError where the system does not allow
+    it; PermissionError tells a confined root to `become` a user first.
     """
     is_root, uid, gid = os.geteuid() == 0, os.geteuid(), os.getegid()
     if _libc.unshare(_CLONE_NEWNET if is_root else _CLONE_NEWNET | _CLONE_NEWUSER) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     if not is_root:
+        _libc.prctl(_PR_SET_DUMPABLE, 1)  # a process that was root may not write its own files in /proc otherwise
         for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-            with Path("/proc/self", name).open("w", encoding="ascii") as file:
-                file.write(text)
+            Path("/proc/self", name).write_bytes(text.encode())
     with socket.socket() as any_socket:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP_RUNNING))
 

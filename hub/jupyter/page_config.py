@@ -38,6 +38,12 @@ _SWITCHED_OFF = [
 
 _OWN_EXTENSION = {"name": "kernelhub", "load": "../../../hub/static/lab-files.js", "extension": "./extension"}
 """Archives and trash in the file browser (hub/web/static/lab-files.js), loaded relative to `LABEXTENSIONS_URL`."""
+_NOTICES_EXTENSION = {
+    "name": "kernelhub-notices",
+    "load": "../../../hub/static/lab-notices.js",
+    "extension": "./extension",
+}
+"""Messages and other notices of the hub above the front end (hub/web/static/lab-notices.js)."""
 
 _PLACE = re.compile(r"(?P<mode>lab|doc)(?:/workspaces/(?P<layout>[A-Za-z0-9_-]+))?(?:/tree/(?P<path>.*))?/?\Z", re.S)
 
@@ -107,7 +113,11 @@ def _common(catalogue: Catalogue, user: User, base_url: str, home: str, serial: 
         **_addresses(base_url),
         **catalogue.page_config,
         "disabledExtensions": [*catalogue.page_config.get("disabledExtensions", []), *_SWITCHED_OFF],
-        "federated_extensions": [*catalogue.page_config.get("federated_extensions", []), _OWN_EXTENSION],
+        "federated_extensions": [
+            *catalogue.page_config.get("federated_extensions", []),
+            _OWN_EXTENSION,
+            _NOTICES_EXTENSION,
+        ],
         "baseUrl": base_url,
         "wsUrl": "",
         "token": "",

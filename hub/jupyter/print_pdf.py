@@ -128,23 +128,40 @@ def main() -> None:
     page = sys.stdin.buffer.read()
     found = mathjax_folder()
     mathjax_fd = os.open(found, os.O_PATH | os.O_DIRECTORY) if found else None
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
-        lockdown.leave_network()
+        _leave(folder, asked["uid"], asked["gid"])
     except OSError as error:
+        remove(folder)
         sys.exit(f"the browser cannot be kept from the network here ({error.strerror}), so it is not started")
     pages = Pages(page, mathjax_fd)
     mimetypes.init()
     lockdown.limit(cpu_seconds=_CPU_SECONDS, data_bytes=_DATA_BYTES, file_bytes=_PDF_BYTES)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    if asked["uid"] is not None:
-        os.chown(folder, asked["uid"], asked["gid"])
-        lockdown.become(asked["uid"], asked["gid"])
     remove_leftovers(folder.parent)
     threading.Thread(target=pages.run, daemon=True).start()
     try:
         sys.stdout.buffer.write(print_page(asked["browser"], pages.address, folder))
     finally:
         remove(folder)
+
+
+def _leave(folder: Path, uid: int | None, gid: int | None) -> None:
+    """Leave the network and be the user who prints, if one is named. Raises OSError.
+
+    A root without the right to leave (`hub.spawner.confine`) leaves as that user, which needs user namespaces.
+    """
+    try:
+        lockdown.leave_network()
+        left = True
+    except PermissionError:
+        if uid is None:
+            raise
+        left = False
+    if uid is not None and gid is not None:
+        os.chown(folder, uid, gid)
+        lockdown.become(uid, gid)
+    if not left:
+        lockdown.leave_network()
 
 
 def remove_leftovers(place: Path) -> None:

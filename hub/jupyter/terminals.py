@@ -20,7 +20,7 @@ class TerminalsHandler(JupyterHandler):
         """Open one, in the folder `cwd` of the home and the container of the profile `profile` if they are given."""
         body = self.json_body() or {}
         cwd = optional_text(body, "cwd") or ""
-        inside = within_home(profiles_of(self.services.settings, self.user), cwd)
+        inside = within_home(profiles_of(self.services.running, self.user), cwd)
         folder = (cwd if inside is None else inside).strip("/")
         terminal = await self.services.terminals.create(self.user, folder, optional_text(body, "profile", 64))
         self.write_json(terminal_model(terminal, self.services.clock.now()))

@@ -140,6 +140,8 @@ class Scratches:
                 tmp_bytes=profile.tmp_bytes,
                 spare_kernels=0,
                 environment=dict(profile.environment),
+                gpus=profile.gpus if isinstance(profile.gpus, int) else tuple(profile.gpus),
+                runtime=profile.runtime,
             )
         except OSError as error:
             raise StartFailed(f"The folders for a container could not be made: {error.strerror}.") from error

@@ -108,7 +108,7 @@ class Verifying:
         assert workspace_id is not None  # noqa: S101 - said by `perform`
         await self._scratches.close(workspace_id)  # what a hub before this one began
         choice = await self._kernelspecs.choose(user, run.spec_name)
-        await self._scratches.open(workspace_id, user, self._settings.profiles[choice.profile], run.path)
+        await self._scratches.open(workspace_id, user, self._kernelspecs.profile(user, choice.profile), run.path)
         folder = str(PurePosixPath(run.path).parent).removeprefix(".")
         client = self._agents.client(workspace_id)
         await ask(client.start_kernel(run.kernel_id, choice.kernel, folder, {"JPY_SESSION_NAME": run.path}))

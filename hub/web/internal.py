@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
-from hub.auth.identity import JUPYTER_SCOPE, Credential
+from hub.auth.identity import Credential
 from hub.config import Settings
 from hub.domain.ids import SignInId, TokenId
+from hub.domain.scopes import Scope
 from hub.errors import Forbidden, HubError, NotFound
+from hub.http.access_log import shown_path
 from hub.http.cors import check_socket_origin
 from hub.http.handler import Access, HubHandler
 from hub.http.services import Services
@@ -85,9 +87,12 @@ async def _route(services: Services, question: RouteQuestion) -> RouteAnswer:
     )
     by_token = identity.credential is Credential.TOKEN
     check_socket_origin(question.origin, question.host, by_token, services.settings.allowed_origins)
-    if identity.scopes and JUPYTER_SCOPE not in identity.scopes:
-        raise Forbidden("This token's scopes do not include this.")
-    if identity.user.name != wanted.user_name:
+    is_own = identity.user.name == wanted.user_name
+    if not is_own or not identity.may_self(Scope.JUPYTER):
+        what = f"WebSocket {shown_path(question.path)}"
+        await services.authority.refusals.note(identity, what, Scope.JUPYTER, "", question.address)
+        if is_own:
+            raise Forbidden("This token's scopes do not include this.")
         raise Forbidden(f"This belongs to another user; you are signed in as {identity.user.name}.")
     match wanted:
         case KernelSocket(kernel_id=kernel_id):

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hub.web import words
+from hub.web import sparkline, words
 
 _FOLDER = Path(__file__).parent
 STATIC_FOLDER = _FOLDER / "static"
@@ -36,6 +36,11 @@ def _ago(moment: datetime, now: datetime) -> str:
     return words.ago(now - moment)
 
 
+def _lately(moment: datetime, now: datetime) -> str:
+    """As `_ago` but no finer than minutes, for pages that are kept up to date."""
+    return words.ago(now - moment) if abs(now - moment) >= timedelta(minutes=1) else "just now"
+
+
 def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
@@ -53,11 +58,15 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.globals["static_url"] = static_url
+_ENVIRONMENT.globals["spark"] = sparkline.spark
+_ENVIRONMENT.globals["top_of"] = sparkline.top_of
 _ENVIRONMENT.filters.update(
     ago=_ago,
+    lately=_lately,
     iso=_iso,
     span=_span,
     size=words.size,
+    cores=words.cores,
     browser=words.browser,
     workspace_words=words.workspace,
     kernel_words=words.kernel,
@@ -67,3 +76,18 @@ _ENVIRONMENT.filters.update(
 def render(template: str, **values: Any) -> str:
     """The page that `template` makes of `values`."""
     return _ENVIRONMENT.get_template(template).render(**values)
+
+
+def macros(template: str) -> Any:
+    """The macros of a template as functions that give escaped HTML, for parts of a page that change by themselves."""
+    return _ENVIRONMENT.get_template(template).module
+
+
+def template_names() -> list[str]:
+    """All templates."""
+    return _ENVIRONMENT.list_templates()
+
+
+def check(template: str) -> None:
+    """Read a template. Raises jinja2.TemplateError for a mistake in its text."""
+    _ENVIRONMENT.get_template(template)

@@ -96,6 +96,13 @@ def size(value: int) -> str:
     return f"{shown:.1f} {unit}" if shown < 9.95 else f"{shown:.0f} {unit}"
 
 
+def cores(value: float) -> str:
+    """Processors in use: ``0.04``, ``0.4``, ``2``."""
+    digits = 2 if value < 0.095 else 1 if value < 9.95 else 0
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") or "0" if "." in text else text
+
+
 def ago(value: timedelta) -> str:
     """How long ago: ``just now``, ``3 hours ago``, and ``in 3 days`` for what lies ahead."""
     if value < timedelta(0):

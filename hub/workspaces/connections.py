@@ -1,7 +1,7 @@
 """How many connections the proxies hold open, as they last reported it.
 
 An observation, not a truth: it is rebuilt by the next reports after a restart of the hub, and a proxy that
-stops reporting is forgotten after `FORGET_AFTER_SECONDS`.
+stops reporting holds nothing after `FORGET_AFTER_SECONDS`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from proxy.contract.activity import ActivityReport
 from proxy.kit.clock import Clock
 
 FORGET_AFTER_SECONDS = 10.0
+"""What a proxy reported counts for so long."""
+REMEMBER_SECONDS = 600.0
+"""That there was a proxy is known for so long, so that one that fell silent can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,8 @@ class Connections:
             if connection.kernel_id is not None:
                 kernels[connection.kernel_id] += connection.count
         self._seen[report.proxy_id] = _Seen(self._clock.monotonic(), kernels, workspaces)
-        for proxy_id in [p for p, seen in self._seen.items() if not self._fresh(seen)]:
+        now = self._clock.monotonic()
+        for proxy_id in [p for p, seen in self._seen.items() if now - seen.at > REMEMBER_SECONDS]:
             del self._seen[proxy_id]
 
     def to_kernel(self, kernel_id: KernelId) -> int:
@@ -49,6 +53,11 @@ class Connections:
     def to_workspace(self, workspace_id: WorkspaceId) -> int:
         """Open connections to one workspace's kernels and terminals."""
         return sum(seen.workspaces[workspace_id] for seen in self._seen.values() if self._fresh(seen))
+
+    def proxies(self) -> dict[str, tuple[int, float]]:
+        """Of each proxy that reported within `REMEMBER_SECONDS`: open connections, and the report's age in seconds."""
+        now = self._clock.monotonic()
+        return {proxy: (seen.workspaces.total(), now - seen.at) for proxy, seen in self._seen.items()}
 
     def _fresh(self, seen: _Seen) -> bool:
         return self._clock.monotonic() - seen.at <= FORGET_AFTER_SECONDS

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from hub import metrics
 from hub.domain.audit import AuditEvent
 from hub.domain.ids import KernelId, UserId, WorkspaceId, new_uuid
 from hub.domain.kernels import Kernel, KernelState
@@ -21,6 +22,7 @@ from hub.store.engine import Store
 from hub.workspaces.agents import Agents, Live, LiveKernel, ask, last_activity
 from hub.workspaces.connections import Connections
 from hub.workspaces.kernelspecs import Kernelspecs
+from hub.workspaces.quotas import Quotas
 from hub.workspaces.service import Workspaces
 from proxy.kit.clock import Clock
 
@@ -49,8 +51,10 @@ class Kernels:
         kernelspecs: Kernelspecs,
         connections: Connections,
         clock: Clock,
+        quotas: Quotas | None = None,
     ) -> None:
         self._store = store
+        self._quotas = quotas
         self._workspaces = workspaces
         self._agents = agents
         self._kernelspecs = kernelspecs
@@ -71,6 +75,8 @@ class Kernels:
         chose (a UUID). Raises UnknownKernelspec, Conflict for an id in use or one kernel too many, and what
         `Workspaces.ensure` raises.
         """
+        if self._quotas is not None:
+            await self._quotas.check_kernel(user)
         choice = await self._kernelspecs.choose(user, spec_name)
         workspace = await self._workspaces.ensure(user, choice.profile)
         now = self._clock.now()
@@ -89,12 +95,14 @@ class Kernels:
             if len(await unit.kernels.list_for(user.id)) >= MAX_KERNELS:
                 raise Conflict(f"You have {MAX_KERNELS} kernels; shut one down first.")
             await unit.kernels.add(kernel)
+            await unit.lives.kernel_started(workspace.id)
         folder = str(PurePosixPath(path).parent)
         cwd = "" if folder == "." else folder
         try:
             client = self._agents.client(workspace.id)
             start = client.start_kernel(kernel.id, choice.kernel, cwd, {"JPY_SESSION_NAME": path})
-            await self._changing(workspace.id, start)
+            with metrics.timed(metrics.KERNEL_STARTS):
+                await self._changing(workspace.id, start)
         except HubError as error:
             async with self._store.unit() as unit:
                 await unit.kernels.delete(kernel.id)

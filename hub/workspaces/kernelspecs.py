@@ -7,6 +7,7 @@ each profile's image.
 from __future__ import annotations
 
 import asyncio
+import builtins
 import logging
 from collections.abc import Mapping
 
@@ -18,7 +19,7 @@ from hub.errors import HubError, NotFound, UnknownKernelspec
 from hub.workspaces.agents import Agents, ask
 from hub.workspaces.image_kernelspecs import ImageKernelspecs, KernelspecList, Source
 from hub.workspaces.probes import Probes
-from hub.workspaces.profiles import labels_of, offered, profiles_of
+from hub.workspaces.profiles import ProfileSource, labels_of, offered, profile_for, profiles_of
 from hub.workspaces.service import Workspaces
 from proxy.contract.agent import Kernelspec
 from proxy.kit.clock import Clock
@@ -74,8 +75,9 @@ class Kernelspecs:
         images: ImageKernelspecs,
         probes: Probes,
         clock: Clock,
+        profiles: ProfileSource | None = None,
     ) -> None:
-        self._settings = settings
+        self._profiles = profiles or settings
         self._workspaces = workspaces
         self._agents = agents
         self._images = images
@@ -90,18 +92,18 @@ class Kernelspecs:
         `Probes.learn` raises when nothing is known of any.
         """
         await self._refresh(user)
-        return merged(profiles_of(self._settings, user), await self._learned(user))
+        return merged(profiles_of(self._profiles, user), await self._learned(user))
 
     async def known(self, user: User) -> KernelspecList:
         """The kernelspecs as far as they are known now: nobody is asked and nothing is raised."""
-        return merged(profiles_of(self._settings, user), await self._known(user))
+        return merged(profiles_of(self._profiles, user), await self._known(user))
 
     async def choose(self, user: User, wanted: str | None) -> Choice:
         """The profile and kernel that a client means; None: the default. Raises what `list` raises.
 
         A name that is not listed is left to the container where it would be: a kernel may be new there.
         """
-        profiles = profiles_of(self._settings, user)
+        profiles = profiles_of(self._profiles, user)
         known = await self._known(user)
         choice = _choose(profiles, known, wanted)
         # With one image that offers all it has, its container knows best, and need not be waited for.
@@ -117,6 +119,22 @@ class Kernelspecs:
                 raise await self.unknown(user, choice.listed)
         return choice
 
+    def profile(self, user: User, name: str) -> Profile:
+        """The profile of that name. Raises NotFound if the user may not use it, or not any more."""
+        return profile_for(self._profiles, user, name)
+
+    async def try_out(self, profile: Profile) -> KernelspecList:
+        """What a profile would offer: its image is asked now, in a container made for it, unless it is known.
+
+        Raises ImageMissing, NoKernels, StartFailed, AgentSilent and EngineSilent with the reason.
+        """
+        learned = await self._probes.learn(profile)
+        return offered(profile, learned.listed)
+
+    async def images(self) -> builtins.list[str]:
+        """Names of images that the engine has, as far as it tells; none when it does not answer."""
+        return await self._probes.images()
+
     async def unknown(self, user: User, wanted: str) -> UnknownKernelspec:
         """The error for a name that nothing has, with the names that there are."""
         names = [spec.name for spec in (await self.known(user)).specs]
@@ -124,7 +142,7 @@ class Kernelspecs:
 
     async def resource(self, user: User, name: str, file: str) -> bytes:
         """A resource file of a kernelspec, such as ``logo-64x64.png``. Raises NotFound."""
-        profiles = profiles_of(self._settings, user)
+        profiles = profiles_of(self._profiles, user)
         known = await self._known(user) or await self._learned(user)
         choice = choose(name, list_kernels(offers_of(profiles, known)))
         if choice is not None:
@@ -138,7 +156,7 @@ class Kernelspecs:
 
     async def problems(self, user: User) -> dict[str, str]:
         """Why kernels of a profile are not listed, by the profile's label."""
-        profiles = profiles_of(self._settings, user)
+        profiles = profiles_of(self._profiles, user)
         known = await self._known(user)
         labels = labels_of(profiles)
         said = {}
@@ -151,13 +169,13 @@ class Kernelspecs:
         return said
 
     async def _known(self, user: User) -> Known:
-        profiles = profiles_of(self._settings, user)
+        profiles = profiles_of(self._profiles, user)
         found = {name: await self._images.find(Source.of(profile), user.id) for name, profile in profiles.items()}
         return {name: offered(profiles[name], specs) for name, specs in found.items() if specs is not None}
 
     async def _learned(self, user: User) -> Known:
         """What is known, after images that are not known were asked, as long as it is worth the wait."""
-        profiles = profiles_of(self._settings, user)
+        profiles = profiles_of(self._profiles, user)
         known = await self._known(user)
         asked = [self._probes.begin(profile) for name, profile in profiles.items() if name not in known]
         pending = set(asked)
@@ -182,7 +200,7 @@ class Kernelspecs:
             if self._agents.connected(workspace.id)
             and now - self._asked.get(workspace.id, -FRESH_SECONDS) >= FRESH_SECONDS
         ]
-        profiles = profiles_of(self._settings, user)
+        profiles = profiles_of(self._profiles, user)
         for workspace in stale:
             profile = profiles.get(workspace.profile)
             if profile is None or profile.image != workspace.image:

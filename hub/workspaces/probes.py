@@ -22,6 +22,7 @@ from hub.spawn.folders import Folders
 from hub.spawn.protocol import Spawner, WorkspaceSpec
 from hub.workspaces.agents import ask
 from hub.workspaces.image_kernelspecs import IMAGE_ITSELF, ImageKernelspecs, Record, Source
+from hub.workspaces.profiles import ProfileSource
 from proxy.contract.agent import Hello
 from proxy.kit.agent_client import AgentClient
 from proxy.kit.clock import Clock
@@ -65,9 +66,16 @@ class Probes:
     """Asks images for their kernelspecs, one at a time; what is learned goes to `ImageKernelspecs`."""
 
     def __init__(
-        self, settings: Settings, spawner: Spawner, folders: Folders, images: ImageKernelspecs, clock: Clock
+        self,
+        settings: Settings,
+        spawner: Spawner,
+        folders: Folders,
+        images: ImageKernelspecs,
+        clock: Clock,
+        profiles: ProfileSource | None = None,
     ) -> None:
         self._settings = settings
+        self._profiles = profiles or settings
         self._spawner = spawner
         self._folders = folders
         self._images = images
@@ -79,12 +87,12 @@ class Probes:
 
     async def run(self) -> None:
         """Keep up with the images of all profiles, the default one first, until cancelled."""
-        names = [self._settings.default_profile, *self._settings.profiles]
         said: dict[str, str] = {}
         while True:
-            for name in dict.fromkeys(names):
+            profiles = dict(self._profiles.profiles)
+            for name in dict.fromkeys([self._profiles.default_profile, *profiles]):
                 try:
-                    learned = await self.begin(self._settings.profiles[name])
+                    learned = await self.begin(profiles[name])
                 except Exception:
                     log.exception("the image of profile %s was not asked for its kernels", name)
                     continue
@@ -114,6 +122,13 @@ class Probes:
             self._under_way[source.digest] = task
             task.add_done_callback(lambda _: self._under_way.pop(source.digest, None))
         return task
+
+    async def images(self) -> list[str]:
+        """Names of images that the engine has, for choosing one; none where it does not tell or does not answer."""
+        try:
+            return await self._spawner.image_names()
+        except HubError:
+            return []
 
     def problem(self, profile: Profile) -> str | None:
         """Why the kernels of a profile's image cannot be had, in a sentence; None if nothing is known against it."""
@@ -196,6 +211,7 @@ class Probes:
                 network="none",
                 spare_kernels=0,
                 environment=dict(profile.environment),
+                runtime=profile.runtime,
             )
         except OSError as error:
             raise StartFailed(f"The folders for a container could not be made: {error.strerror}.") from error

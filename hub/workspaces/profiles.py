@@ -4,20 +4,52 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 from hub.config import Profile, Settings
 from hub.domain.users import User
+from hub.errors import NotFound
 from hub.workspaces.image_kernelspecs import KernelspecList
 
 
-def profiles_of(settings: Settings, user: User) -> dict[str, Profile]:
-    """The profiles that the user may use, by name: the default one first, then in the configuration's order.
+@runtime_checkable
+class ProfileSource(Protocol):
+    """What says which profiles there are now and who may use them (`hub.running_settings.Running`)."""
 
-    At present everybody may use all of them; never empty.
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """The profiles that can be started."""
+
+    @property
+    def default_profile(self) -> str:
+        """The one of people who chose none; it is for everybody."""
+
+    def allows(self, name: str, profile: Profile, user: User) -> bool:
+        """Whether a user may use a profile."""
+
+
+def profiles_of(source: Settings | ProfileSource, user: User) -> dict[str, Profile]:
+    """The profiles that the user may use, by name: the default one first, then in the order of the source.
+
+    Settings alone know no groups: there a profile that is not for everybody is for administrators only. Never empty.
     """
-    del user
-    default = settings.default_profile
-    return {default: settings.profiles[default], **settings.profiles}
+    default, profiles = source.default_profile, source.profiles
+    allows = source.allows if isinstance(source, ProfileSource) else _allows_without_groups
+    allowed = {name: profile for name, profile in profiles.items() if allows(name, profile, user)}
+    return {default: profiles[default], **allowed}
+
+
+def profile_for(source: Settings | ProfileSource, user: User, name: str) -> Profile:
+    """The profile of that name. Raises NotFound if the user may not use it, or not any more."""
+    allowed = profiles_of(source, user)
+    if name not in allowed:
+        raise NotFound(f"There is no profile {name[:64]!r} for you; there are {', '.join(allowed)}.")
+    return allowed[name]
+
+
+def _allows_without_groups(name: str, profile: Profile, user: User) -> bool:
+    del name
+    return profile.is_for_everybody or user.is_admin or str(user.role) in profile.roles
 
 
 def labels_of(profiles: Mapping[str, Profile]) -> dict[str, str]:

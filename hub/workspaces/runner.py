@@ -18,6 +18,9 @@ from hub.spawn.folders import Folders
 from hub.spawn.protocol import Spawner, WorkspaceSpec
 from hub.workspaces.agents import Agents
 from hub.workspaces.image_kernelspecs import ImageKernelspecs, Source
+from hub.workspaces.lives import Stopwatch
+from hub.workspaces.profiles import ProfileSource, profile_for
+from hub.workspaces.progress import Phase, Progress, StartKey
 from proxy.kit.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -34,13 +37,17 @@ class Runner:
         agents: Agents,
         image_kernelspecs: ImageKernelspecs,
         clock: Clock,
+        progress: Progress | None = None,
+        profiles: ProfileSource | None = None,
     ) -> None:
+        self._profiles = profiles or settings
         self._settings = settings
         self._spawner = spawner
         self._folders = folders
         self._agents = agents
         self._image_kernelspecs = image_kernelspecs
         self._clock = clock
+        self._progress = progress or Progress()
         self._starts = asyncio.Semaphore(settings.concurrent_starts)
 
     async def start(self, workspace: Workspace, user: User) -> Started:
@@ -49,11 +56,17 @@ class Runner:
         Raises EngineSilent when the engine does not answer, ImageMissing, NoKernels or StartFailed with the
         reason; after any error but EngineSilent the container has been removed.
         """
-        profile = self._settings.profiles[workspace.profile]
-        async with self._starts:
+        profile = profile_for(self._profiles, user, workspace.profile)
+        key, watch = StartKey(user.id, workspace.profile), Stopwatch(self._clock)
+        async with self._progress.turn(key, self._starts):
+            watch.lap("queued")
+            self._progress.note(key, Phase.CREATING)
             await self._agents.drop(workspace.id)
             spec = await asyncio.to_thread(self._prepare, workspace, user, profile)
+            watch.lap("prepared")
             container_id = await self._spawner.start(spec)
+            watch.lap("created")
+            self._progress.note(key, Phase.GREETING)
             try:
                 hello = await self._agents.greet(workspace.id, self._settings.start_timeout.total_seconds())
                 if not hello.kernelspecs:
@@ -64,10 +77,12 @@ class Runner:
                 await self._agents.drop(workspace.id)
                 await self._spawner.stop(workspace.id, grace_seconds=2.0)
                 raise
+        watch.lap("answered")
+        self._progress.note(key, Phase.ANSWERED)
         image_id = await self._image_id(profile)
         client = self._agents.client(workspace.id)
         await self._image_kernelspecs.learn(Source.of(profile), image_id, user.id, hello, client)
-        return Started(container_id, self._clock.now())
+        return Started(container_id, self._clock.now(), watch.phases)
 
     async def stop(self, workspace_id: WorkspaceId) -> Stopped:
         """Stop and remove the container, then its run folder. Raises EngineSilent."""
@@ -101,6 +116,8 @@ class Runner:
                 tmp_bytes=profile.tmp_bytes,
                 spare_kernels=_spares(profile),
                 environment=dict(profile.environment),
+                gpus=profile.gpus if isinstance(profile.gpus, int) else tuple(profile.gpus),
+                runtime=profile.runtime,
             )
         except OSError as error:
             raise StartFailed(f"The folders for your container could not be made: {error.strerror}.") from error

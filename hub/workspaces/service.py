@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hub import metrics
 from hub.config import Settings
 from hub.domain import workspace as life
 from hub.domain.audit import AuditEvent
@@ -22,7 +23,10 @@ from hub.spawn.folders import Folders
 from hub.spawn.protocol import Observation, Presence, Spawner
 from hub.store.engine import Store
 from hub.workspaces.agents import Agents
-from hub.workspaces.profiles import profiles_of
+from hub.workspaces.lives import LifeWriter
+from hub.workspaces.profiles import ProfileSource, profile_for, profiles_of
+from hub.workspaces.progress import Progress, StartKey
+from hub.workspaces.quotas import Quotas
 from hub.workspaces.runner import Runner
 from proxy.kit.clock import Clock
 from proxy.kit.tasks import TaskOwner
@@ -61,8 +65,12 @@ class Workspaces:
         agents: Agents,
         runner: Runner,
         clock: Clock,
+        progress: Progress | None = None,
+        profiles: ProfileSource | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
-        self._settings = settings
+        self._profiles = profiles or settings
+        self._quotas = quotas
         self._store = store
         self._spawner = spawner
         self._folders = folders
@@ -71,15 +79,17 @@ class Workspaces:
         self._clock = clock
         self._tasks = TaskOwner("workspaces")
         self._busy: dict[WorkspaceId, _Busy] = {}
+        self._lives = LifeWriter(clock)
+        self.progress = progress or Progress()
 
     async def ensure(self, user: User, profile: str | None = None) -> Workspace:
         """The user's workspace of a profile, running; started now if it is not, and waited for.
 
         `profile` None means the default one. Raises NotFound for a profile that the user may not use, ImageMissing,
-        NoKernels or StartFailed with the reason, EngineSilent when the engine does not answer, AgentSilent when a
-        container runs whose agent does not.
+        NoKernels or StartFailed with the reason, QuotaExceeded, EngineSilent when the engine does not answer,
+        AgentSilent when a container runs whose agent does not.
         """
-        workspace = await self._get_or_add(user, profile or self._settings.default_profile)
+        workspace = await self._get_or_add(user, profile or self._profiles.default_profile)
         if workspace.state is WorkspaceState.RUNNING and self._agents.connected(workspace.id):
             return workspace
         busy = self._busy.get(workspace.id)
@@ -87,12 +97,16 @@ class Workspaces:
             await asyncio.wait([busy.done])
             busy = self._busy.get(workspace.id)
         if busy is None:
-            busy = _Busy(self._tasks.start(self._bring_up(workspace.id, user), f"start {workspace.id}"), True)
+            busy = _Busy(self._tasks.start(self._start_telling(workspace, user), f"start {workspace.id}"), True)
             self._hold(workspace.id, busy)
         return await asyncio.shield(busy.done)
 
     def ensure_soon(self, user: User, profile: str | None = None) -> None:
-        """Start the user's workspace in the background. A failure is recorded, and met again by whoever needs it."""
+        """Start the user's workspace in the background. A failure is recorded, and met again by whoever needs it.
+
+        `progress` tells from now on how far it is.
+        """
+        self.progress.request(StartKey(user.id, profile or self._profiles.default_profile))
         self._tasks.start(self._ensure_quietly(user, profile), f"ensure {user.id}")
 
     async def stop(self, workspace_id: WorkspaceId, reason: str, actor: str = "hub") -> Workspace:
@@ -110,11 +124,11 @@ class Workspaces:
     async def find(self, user: User, profile: str | None = None) -> Workspace | None:
         """The user's workspace of a profile (None: the default one) in whatever state; None if there was none."""
         async with self._store.reading() as unit:
-            return await unit.workspaces.find_for(user.id, profile or self._settings.default_profile)
+            return await unit.workspaces.find_for(user.id, profile or self._profiles.default_profile)
 
     async def list_for(self, user: User) -> list[Workspace]:
         """All workspaces of one user, in the order of the profiles; those of profiles that are no more come last."""
-        order = {name: number for number, name in enumerate(profiles_of(self._settings, user))}
+        order = {name: number for number, name in enumerate(profiles_of(self._profiles, user))}
         async with self._store.reading() as unit:
             found = await unit.workspaces.list_for(user.id)
         return sorted(found, key=lambda workspace: order.get(workspace.profile, len(order)))
@@ -127,6 +141,12 @@ class Workspaces:
     def place_of(self, workspace: Workspace, user: User) -> Place:
         """Where a proxy finds the sockets of a user's workspace."""
         return Place(self._folders.run(workspace.id), self._folders.uid_of(user))
+
+    async def stop_all(self, user: User, reason: str, actor: str = "hub") -> None:
+        """Stop all containers of a user. Raises EngineSilent when the engine cannot be asked."""
+        for workspace in await self.list_for(user):
+            if workspace.state is not WorkspaceState.STOPPED:
+                await self.stop(workspace.id, reason, actor=actor)
 
     async def observe(self, seen: Observation) -> Workspace | None:
         """Take a positive word of the engine about one workspace; None if the hub does not know it."""
@@ -170,19 +190,19 @@ class Workspaces:
         busy.done.add_done_callback(ended)
 
     async def _ensure_quietly(self, user: User, profile: str | None) -> None:
+        key = StartKey(user.id, profile or self._profiles.default_profile)
         try:
             await self.ensure(user, profile)
+            self.progress.ready(key)
         except HubError as error:
+            self.progress.fail(key, error.message)
             log.warning("the workspace of %s did not start: %s", user.name, error.message)
 
     async def _get_or_add(self, user: User, name: str) -> Workspace:
-        allowed = profiles_of(self._settings, user)
-        if name not in allowed:
-            raise NotFound(f"There is no profile {name[:64]!r} for you; there are {', '.join(allowed)}.")
+        profile = profile_for(self._profiles, user, name)
         found = await self.find(user, name)
         if found is not None:
             return found
-        profile = allowed[name]
         workspace = Workspace(
             id=WorkspaceId(new_id()),
             user_id=user.id,
@@ -202,6 +222,23 @@ class Workspaces:
             return found
         return workspace
 
+    async def _start_telling(self, workspace: Workspace, user: User) -> Workspace:
+        """`_bring_up`, with its outcome told to those who follow the progress."""
+        key, began = StartKey(user.id, workspace.profile), self._clock.monotonic()
+        self.progress.request(key)
+        try:
+            running = await self._bring_up(workspace.id, user)
+        except HubError as error:
+            metrics.STARTS.labels("failure", error.code).observe(self._clock.monotonic() - began)
+            self.progress.fail(key, error.message)
+            raise
+        except BaseException:
+            self.progress.forget(key)
+            raise
+        metrics.STARTS.labels("success", "").observe(self._clock.monotonic() - began)
+        self.progress.ready(key)
+        return running
+
     async def _bring_up(self, workspace_id: WorkspaceId, user: User) -> Workspace:
         """Step until the workspace runs. Each step looks at the state that is now, whoever made it."""
         for _ in range(MAX_STEPS):
@@ -218,7 +255,9 @@ class Workspaces:
                             raise
                         await self._apply(workspace.id, life.ObservedGone(seen.reason or "the container ended"))
                 case WorkspaceState.STOPPED:
-                    await self._refresh_profile(workspace)
+                    if self._quotas is not None:
+                        await self._quotas.check_container(user)
+                    await self._refresh_profile(workspace, user)
                     transition = await self._apply(workspace_id, life.StartRequested())
                     if any(isinstance(effect, life.StartContainer) for effect in transition.effects):
                         await self._start(transition.workspace, user)
@@ -243,7 +282,7 @@ class Workspaces:
             await self._apply(workspace.id, life.EngineSilent())
             raise
         except HubError as error:
-            await self._apply(workspace.id, life.StartFailed(error.message))
+            await self._apply(workspace.id, life.StartFailed(error.message, error.code))
             raise
         except Exception:
             await self._apply(workspace.id, life.StartFailed("The start failed inside the hub; its log says why."))
@@ -258,10 +297,12 @@ class Workspaces:
             transition = await self._apply(workspace_id, await self._runner.stop(workspace_id), actor)
         return transition.workspace
 
-    async def _refresh_profile(self, workspace: Workspace) -> None:
+    async def _refresh_profile(self, workspace: Workspace, user: User) -> None:
         """A stopped workspace starts with its profile's image and limits of today."""
-        profile = self._settings.profiles[workspace.profile]
+        profile = profile_for(self._profiles, user, workspace.profile)
         limits = Limits(profile.memory_bytes, profile.cpus, profile.pids)
+        if self._quotas is not None:
+            limits = await self._quotas.limits(user, limits)
         if (workspace.image, workspace.limits) != (profile.image, limits):
             async with self._store.unit() as unit:
                 await unit.workspaces.save(replace(workspace, image=profile.image, limits=limits))
@@ -284,6 +325,7 @@ class Workspaces:
                 return transition
             after = transition.workspace
             await unit.workspaces.save(after)
+            await self._lives.record(unit, workspace, event, after, actor)
             await unit.audit.add(
                 AuditEvent(
                     at=self._clock.now(),

@@ -20,7 +20,7 @@ from hub.domain.users import User
 from hub.domain.workspace import Workspace, WorkspaceState
 from hub.errors import AgentSilent, NotFound
 from hub.workspaces.agents import Agents, ask
-from hub.workspaces.profiles import profiles_of
+from hub.workspaces.profiles import ProfileSource, profiles_of
 from hub.workspaces.service import Workspaces
 from proxy.contract.agent import TerminalInfo
 
@@ -30,8 +30,8 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 class Terminals:
     """Terminals of users, in their workspaces."""
 
-    def __init__(self, settings: Settings, workspaces: Workspaces, agents: Agents) -> None:
-        self._settings = settings
+    def __init__(self, profiles: Settings | ProfileSource, workspaces: Workspaces, agents: Agents) -> None:
+        self._profiles = profiles
         self._workspaces = workspaces
         self._agents = agents
         self._opening: WeakValueDictionary[UserId, asyncio.Lock] = WeakValueDictionary()
@@ -95,7 +95,7 @@ class Terminals:
         raise NotFound(f"Terminal not found: {name}")
 
     async def _profile_in_use(self, user: User) -> str:
-        default, *others = profiles_of(self._settings, user)
+        default, *others = profiles_of(self._profiles, user)
         found = {workspace.profile: workspace for workspace in await self._workspaces.list_for(user)}
         if default in found and found[default].state is not WorkspaceState.STOPPED:
             return default

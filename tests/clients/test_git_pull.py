@@ -50,7 +50,7 @@ def student(hub: RunningHub, browser: Browser, request: pytest.FixtureRequest) -
 def sign_in_here(person: Person) -> None:
     person.page.get_by_label("User name").fill(person.name)
     person.page.get_by_label("Password", exact=True).fill(PASSWORD)
-    person.page.get_by_role("button", name="Sign in").click()
+    person.page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 def link(course: Course, **more: str) -> str:
@@ -113,7 +113,7 @@ def test_without_scripts_the_form_and_a_refresh_do_it(
         page.goto(hub.address + link(course, urlpath="rstudio/"))
         page.get_by_label("User name").fill(person.name)
         page.get_by_label("Password", exact=True).fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         expect(page.get_by_role("button", name="Fetch it")).to_be_visible()
         page.screenshot(path=str(ARTEFACTS / "git-pull-begin.png"))
         page.get_by_role("button", name="Fetch it").click()

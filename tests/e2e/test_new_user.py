@@ -56,7 +56,7 @@ def test_the_link_makes_the_first_administrator_who_lands_in_jupyterlab(
     root.page.get_by_label(re.compile("again", re.I)).fill(PASSWORD)
     root.page.get_by_role("button", name=re.compile("administrator", re.I)).click()
     root.wait_for_lab()
-    root.page.goto(f"{hub.address}/hub/admin")
+    root.prove_presence(PASSWORD, "/hub/admin/people")
     expect(root.page.get_by_text("root1").first).to_be_visible()
     root.screenshot("admin")
 
@@ -73,7 +73,7 @@ def test_an_administrator_invites_a_user_who_sets_a_password_and_has_jupyterlab(
 ) -> None:
     root = person("root1")
     root.sign_in(PASSWORD)
-    root.page.goto(f"{hub.address}/hub/admin")
+    root.prove_presence(PASSWORD, "/hub/admin/people")
     root.page.get_by_label("User name").fill("bob")
     root.page.get_by_role("button", name=re.compile("add", re.I)).click()
     link = re.search(r"http\S+/hub/invitation/[A-Za-z0-9_-]+", root.page.content())

@@ -62,9 +62,16 @@ class Person:
         self.page.goto(f"{self.address}/hub/login")
         self.page.get_by_label("User name").fill(self.name)
         self.page.get_by_label("Password", exact=True).fill(password)
-        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("button", name="Sign in", exact=True).click()
         if expect_lab:
             self.wait_for_lab()
+
+    def prove_presence(self, password: str, wanted: str = "/hub/home") -> None:
+        """Confirm that somebody sits here, as administrators must, and go on to a page."""
+        self.page.goto(f"{self.address}/hub/confirm?next={wanted}")
+        self.page.get_by_label("Password", exact=True).fill(password)
+        self.page.get_by_role("button", name="Confirm", exact=True).click()
+        self.page.wait_for_url(f"{self.address}{wanted}")
 
     def wait_for_lab(self) -> None:
         """Until JupyterLab can be used: its launcher or a notebook is there."""

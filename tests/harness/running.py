@@ -119,6 +119,13 @@ class RunningHub:
             return None
         return child if child.pid != other_than else None
 
+    def wait_for_end(self, seconds: float = 30.0) -> int:
+        """Until it has ended by itself; gives its exit status."""
+        assert self._process is not None
+        status = self._process.wait(seconds)
+        self._process = None
+        return status
+
     def is_running(self) -> bool:
         """Whether it was started and not stopped."""
         return self._process is not None

@@ -163,11 +163,9 @@ def test_the_api_adds_no_user_with_a_name(hub: RunningHub, root: Account, what: 
 async def test_the_page_adds_no_user_with_a_name(hub: RunningHub, root: Account, what: str) -> None:
     async with HubClient(hub.address, root.name) as client:
         await client.sign_in(PASSWORD)
-        async with client.http.get(f"{hub.address}/hub/admin") as page:
-            token = re.search(r'name="_xsrf" value="([^"]+)"', await page.text())
-            assert token is not None
-        form = {"_xsrf": token[1], "name": IMPOSSIBLE_NAMES[what], "password": PASSWORD}
-        async with client.http.post(f"{hub.address}/hub/admin", data=form, allow_redirects=False) as answer:
+        token = await client.prove_presence(PASSWORD)
+        form = {"_xsrf": token, "name": IMPOSSIBLE_NAMES[what], "password": PASSWORD}
+        async with client.http.post(f"{hub.address}/hub/admin/people", data=form, allow_redirects=False) as answer:
             assert answer.status == 400
             assert "name" in problem_of(await answer.text())
 

@@ -74,7 +74,7 @@ def hub() -> Iterator[RunningHub]:
 
 def test_all_promised_commands_exist() -> None:
     promised = "serve hub proxy doctor|db upgrade|db current|user add|user list|user passwd|user disable|user enable"
-    promised += "|user delete|token create|token list|token revoke|image build|kernelspec list"
+    promised += "|user delete|user restore|user import|token create|token list|token revoke|image build|kernelspec list"
     names = {
         name
         for part in promised.split("|")
@@ -166,7 +166,7 @@ def test_a_users_whole_life(data_dir: Path) -> None:
     assert succeed(data_dir, "user", "enable", "eve") == "enabled eve\n"
     refused = run(data_dir, "user", "delete", "eve", input="n\n")
     assert refused.exit_code == 1 and "\neve " in succeed(data_dir, "user", "list")
-    assert succeed(data_dir, "user", "delete", "eve", "--yes").startswith("deleted eve; the files are in ")
+    assert succeed(data_dir, "user", "delete", "eve", "--yes").startswith("deleted eve; until ")
     assert "\neve " not in succeed(data_dir, "user", "list")
 
 
@@ -246,7 +246,7 @@ def test_a_tokens_whole_life(data_dir: Path) -> None:
     done = run(data_dir, "token", "create", "tom", "--expires", "30d")
     assert re.fullmatch(TOKEN + "\n", done.stdout) and done.stderr == "", "only the token, for scripts"
     listed = succeed(data_dir, "token", "list", "tom")
-    found = re.search(r"^([0-9a-f]{26}) +command line +\d{4}-\d\d-\d\d +never +valid", listed, re.M)
+    found = re.search(r"^([0-9a-f]{26}) +command line +inherit +\d{4}-\d\d-\d\d +never +valid", listed, re.M)
     assert found is not None, listed
     assert done.stdout.strip() not in listed
     assert succeed(data_dir, "token", "revoke", found[1]) == "revoked\n"
@@ -365,7 +365,7 @@ def test_a_port_that_is_taken_is_a_sentence_and_an_exit_status(hub: RunningHub, 
     port = hub.address.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "hub.cli", "proxy", "--port", port, "--data-dir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert port in done.stdout + done.stderr and "Traceback" not in done.stdout + done.stderr, done.stderr
 
 
@@ -389,3 +389,30 @@ def test_hub_and_proxy_run_on_their_own_and_find_each_other_by_the_data_folder(h
         assert process.wait(10) == 0
         assert process.stdout is not None
         process.stdout.close()
+
+
+def test_a_list_is_followed_after_a_look_and_says_what_it_did(tmp_path: Path) -> None:
+    listed = "username,email,group,role\nms,ms@x.org,physics,teacher\nbob,,physics,\nb/ob,,,\n"
+    refused = run(tmp_path, "user", "import", "-", input=listed)  # what is left of standard input says no
+    assert refused.exit_code == 1
+    assert "bob" not in succeed(tmp_path, "user", "list")
+    done = run(tmp_path, "user", "import", "-", "--yes", "--links", input=listed)
+    assert done.exit_code == 0
+    assert "line 4 is left out" in done.stderr
+    header, *links = done.stdout.splitlines()
+    assert header == "username,email,link"
+    assert [line.split(",")[:2] for line in links] == [["ms", "ms@x.org"], ["bob", ""]]
+    again = run(tmp_path, "user", "import", "-", "--yes", input=listed)
+    assert "0 changes; 2 people are as the list says" in again.stderr
+    assert run(tmp_path, "user", "import", "-", "--yes", input="").exit_code == 1
+
+
+def test_who_was_deleted_is_restored_or_gone_for_good(tmp_path: Path) -> None:
+    succeed(tmp_path, "user", "add", "bob")
+    assert "`kernelhub user restore bob` brings them back" in succeed(tmp_path, "user", "delete", "bob", "--yes")
+    assert "bob  " not in succeed(tmp_path, "user", "list")
+    succeed(tmp_path, "user", "add", "bob")
+    assert run(tmp_path, "user", "restore", "bob").exit_code == 1
+    assert succeed(tmp_path, "user", "restore", "bob", "--as", "bob2") == "restored bob2\n"
+    assert "for good" in succeed(tmp_path, "user", "delete", "bob2", "--yes", "--now")
+    assert run(tmp_path, "user", "restore", "bob2").exit_code == 1

@@ -255,6 +255,34 @@ async def test_signing_out_closes_the_sockets_of_this_sign_in_within_five_second
         assert (await there.request("GET", "api/contents"))[0] == 200
 
 
+@pytest.mark.parametrize("how", ["sign-out-everywhere", "password"])
+async def test_everywhere_means_every_socket_of_every_browser_within_five_seconds_but_no_tokens(
+    hub: RunningHub, how: str
+) -> None:
+    account = add_account(hub, f"dora-{how[:4]}")
+    new = "five calmer yellow badgers"
+    async with (
+        HubClient(hub.address, account.name) as here,
+        HubClient(hub.address, account.name) as there,
+        HubClient(hub.address, account.name, account.token) as program,
+    ):
+        await here.sign_in(PASSWORD)
+        await there.sign_in(PASSWORD)
+        kernel = (await program.start_session())["kernel"]["id"]
+        async with there.kernel(kernel) as other, program.kernel(kernel) as by_token:
+            await asyncio.gather(other.execute("1"), by_token.execute("1"))
+            async with here.http.get(f"{hub.address}/hub/home") as page:
+                xsrf = (await page.text()).split('name="_xsrf" value="')[1].split('"')[0]
+            fields = {"_xsrf": xsrf, "current": PASSWORD, "password": new, "again": new}
+            async with here.http.post(f"{hub.address}/hub/home/{how}", data=fields) as answer:
+                assert answer.status == 200
+            began = time.monotonic()
+            assert (await there.request("GET", "api/contents"))[0] == 403
+            assert await seconds_to_close(other.socket, began) < 5.0
+            assert text_of(await by_token.execute("print('still open')")) == "still open\n"
+        assert (await here.request("GET", "api/contents"))[0] == (200 if how == "password" else 403)
+
+
 async def test_a_cookie_kept_after_signing_out_opens_nothing(hub: RunningHub, ada: Account, kernel_id: str) -> None:
     async with HubClient(hub.address, ada.name) as client:
         await client.sign_in(PASSWORD)
@@ -295,3 +323,45 @@ async def test_disabling_a_user_closes_everything_within_five_seconds(hub: Runni
         assert (await program.request("GET", "api/contents"))[0] == 403
     answer = await asyncio.to_thread(ask, hub.address, "/hub/api/users/eve", token=root.token)
     assert answer.json()["server"] is None, "the container was stopped"
+
+
+async def test_a_token_opens_sockets_only_with_the_scope_for_them(
+    hub: RunningHub, ada: Account, bob: Account, kernel_id: str
+) -> None:
+    async with services(hub) as made:
+        user = await made.user("ada")
+        values = {}
+        for scopes in (("jupyter",), ("self",), ("read:jupyter",), ("servers!user", "read:users!user")):
+            _, values[scopes] = await made.auth.tokens.create(user, "t", timedelta(hours=1), ACTOR, scopes=scopes)
+    for scopes, value in values.items():
+        if scopes[0] in {"jupyter", "self"}:
+            async with channels(hub, kernel_id, Authorization=f"token {value}") as kernel:
+                await kernel.execute("1")
+            continue
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with channels(hub, kernel_id, query=f"&token={value}"):
+                pass
+        assert refused.value.status == 403
+    read_only = values[("read:jupyter",)]
+    assert ask(hub.address, "/user/ada/api/contents", token=read_only).status == 200
+    body = {"type": "notebook"}
+    assert ask(hub.address, "/user/ada/api/contents", "POST", token=read_only, body=body).status == 403
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        async with channels(hub, kernel_id, Authorization=f"token {bob.token}"):
+            pass
+    assert not any(value in hub.log() for value in values.values())
+
+
+async def test_a_demoted_administrator_is_a_member_within_five_seconds_and_keeps_their_own_sockets(
+    hub: RunningHub, root: Account
+) -> None:
+    boss = add_account(hub, "boss", admin=True)
+    async with HubClient(hub.address, boss.name, boss.token) as program:
+        session = await program.start_session()
+        async with program.kernel(session["kernel"]["id"]) as kernel:
+            assert (await asyncio.to_thread(ask, hub.address, "/hub/api/users", token=boss.token)).status == 200
+            await asyncio.to_thread(hub.cli, "user", "role", "boss", "user")
+            async with asyncio.timeout(5):
+                while (await asyncio.to_thread(ask, hub.address, "/hub/api/users", token=boss.token)).status != 403:
+                    await asyncio.sleep(0.05)
+            assert text_of(await kernel.execute("print('mine')")) == "mine\n"

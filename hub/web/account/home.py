@@ -1,22 +1,31 @@
-"""A user's own pages: container and kernels, sign-ins, password, API tokens."""
+"""A user's own pages: container and kernels, sign-ins, password."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from hub.auth.tokens import parse_lifetime
-from hub.domain.ids import SignInId, TokenId
+from hub.domain.ids import KernelId, SignInId
+from hub.domain.views import View
 from hub.domain.workspace import WorkspaceState
-from hub.errors import BadRequest, Conflict, HubError, NotFound, PasswordRefused, TooManyRequests, WrongPassword
+from hub.errors import BadRequest, HubError, NotFound, PasswordRefused, TooManyRequests, WrongPassword
+from hub.live.picture import Place
 from hub.web.account.my_containers import my_containers
+from hub.web.account.my_past import my_past
+from hub.web.lines import lines_of_place
+from hub.web.live_stream import LiveAction, LiveStream, Parts
 from hub.web.page import PageHandler, lab_path
+from hub.web.rendering import macros, render
+from hub.workspaces.profiles import profiles_of
 
+REDRAW_TICKS = 15
 _DONE = {
+    "starting": "Your container is starting.",
+    "kernel-stopped": "The kernel was stopped.",
+    "kernel-restarted": "The kernel was restarted.",
     "stopped": "Your containers were stopped.",
     "stopped-one": "The container was stopped.",
     "signed-out": "That browser is signed out.",
     "password": "Your password is changed; every other browser is signed out.",
-    "revoked": "The token is revoked.",
 }
 
 
@@ -41,17 +50,113 @@ class HomePage(PageHandler):
             files_url=f"{lab_path(user).removesuffix('lab')}directories/",
             principal=self.identity.principal,
             sign_ins=await services.sign_ins.list(user),
+            standing=await services.quotas.standing(user),
             tokens=await services.tokens.list(user),
-            **await my_containers(services, user),
+            figures=await self.figures(),
+            past=await my_past(services, user),
+            past_views=await self.past_views(),
+            **await self.containers(),
         )
+
+    async def containers(self) -> dict[str, Any]:
+        """The values of ``_workspace.html``."""
+        return await my_containers(self.services, self.identity.user)
+
+    async def past_views(self) -> list[View]:
+        """Who looked at the user's files."""
+        async with self.services.store.reading() as unit:
+            return await unit.views.list_for(self.identity.user.id, 5)
+
+    async def figures(self) -> dict[str, str]:
+        """The page's changing figures: what each container uses, and what the files take."""
+        live, user, template = self.services.live, self.identity.user, macros("_my_figures.html")
+        shown = {f"use-{place.workspace.id}": template.use(place) for place in await live.places_of(user.id)}
+        shown["size"] = template.size_of(live.sizes.find(user), self.services.clock.now())
+        return shown
 
 
 class HomeWorkspace(HomePage):
-    """``/hub/home/workspace``: the part of the home page that changes by itself."""
+    """``/hub/home/workspace``: the user's containers alone."""
 
     async def get(self) -> None:
-        """Show the part alone."""
-        self.show("_workspace.html", **await my_containers(self.services, self.identity.user))
+        """Show the part."""
+        self.show("_workspace.html", figures=await self.figures(), **await self.containers())
+
+
+class HomeEvents(LiveStream, HomePage):
+    """``/hub/home/events``: what changes on the home page, as server-sent events.
+
+    Figures come from the picture that all share. The part with the containers is drawn anew only when it says something
+    else, or after `REDRAW_TICKS`, since for that the user's own agents are asked.
+    """
+
+    page = False
+    _drawn: str = ""
+    _of: object = None
+    _age = 0
+
+    async def parts(self) -> Parts:
+        """See LiveStream."""
+        user = self.identity.user
+        places = await self.services.live.places_of(user.id)
+        state = [_outline(place) for place in places]
+        start = [self.services.live.start_of(user.id, name) for name in self.services.running.profiles]
+        self._age += 1
+        if self._of != (state, start) or self._age >= REDRAW_TICKS:
+            self._of, self._age = (state, start), 0
+            values = {**self.common_values(), **await self.containers()}
+            self._drawn = render("_workspace.html", figures={}, **values)
+        return Parts({"workspace": self._drawn, **await self.figures()})
+
+
+def _outline(place: Place) -> object:
+    """What of a container makes the page look different."""
+    kernels = [(seen.kernel.id, seen.kernel.state, seen.serves, seen.connections) for seen in place.kernels]
+    return place.workspace.state, kernels, place.is_silent
+
+
+class HomeLines(PageHandler):
+    """``/hub/home/lines/<workspace>``: half an hour of one of the user's own containers."""
+
+    page = False
+
+    async def get(self, workspace_id: str) -> None:
+        """Figures, as NowLines gives them. Raises NotFound for another's."""
+        places = await self.services.live.places_of(self.identity.user.id)
+        place = next((each for each in places if each.workspace.id == workspace_id), None)
+        self.write_json(lines_of_place(place))
+
+
+class StartMine(PageHandler):
+    """``/hub/home/start``."""
+
+    async def post(self) -> None:
+        """Start the container of a profile, the default one if none is named; the page shows how far it is."""
+        user = self.identity.user
+        profiles = profiles_of(self.services.running, user)
+        wanted = self.field("profile", 64) or next(iter(profiles))
+        if wanted not in profiles:
+            raise NotFound("There is no such profile for you.")
+        self.services.workspaces.ensure_soon(user, wanted)
+        self.services.live.forget()
+        self.redirect("/hub/home?done=starting")
+
+
+class MyKernelAction(LiveAction, PageHandler):
+    """``/hub/home/kernels/<id>/<action>``: restart or stop one of the user's own kernels."""
+
+    access = PageHandler.access
+    permission = PageHandler.permission
+
+    async def post(self, kernel_id: str, action: str) -> None:
+        """Do it. Raises NotFound for another's."""
+        user, kernels = self.identity.user, self.services.kernels
+        if action == "stop":
+            await kernels.shutdown(user, KernelId(kernel_id))
+            self.tell_done("The kernel was stopped.", "/hub/home?done=kernel-stopped")
+            return
+        await kernels.restart(user, KernelId(kernel_id))
+        self.tell_done("The kernel was restarted.", "/hub/home?done=kernel-restarted")
 
 
 class StopMine(PageHandler):
@@ -67,6 +172,7 @@ class StopMine(PageHandler):
         for workspace in chosen:
             if workspace.state is not WorkspaceState.STOPPED:
                 await self.services.workspaces.stop(workspace.id, "stopped by its user", actor=user.id)
+        self.services.live.forget()
         self.redirect("/hub/home?done=" + ("stopped-one" if wanted else "stopped"))
 
 
@@ -113,48 +219,3 @@ class ChangePassword(HomePage):
             return
         await self.begin_sign_in(user)
         self.redirect("/hub/home?done=password")
-
-
-class TokensPage(PageHandler):
-    """``/hub/token``."""
-
-    active = "tokens"
-
-    async def get(self) -> None:
-        """List the user's tokens."""
-        await self._show(done=_DONE.get(self.get_query_argument("done", ""), ""))
-
-    async def post(self) -> None:
-        """Create one and show its value, this once."""
-        user = self.identity.user
-        try:
-            lifetime = parse_lifetime(self.field("expires", 16))
-            token, value = await self.services.tokens.create(
-                user, self.field("name"), lifetime, actor=user.id, address=self.address
-            )
-        except (BadRequest, Conflict) as error:
-            await self._show(error=error)
-            return
-        await self._show(value=value, new_token=token)
-
-    async def _show(self, done: str = "", error: HubError | None = None, **created: Any) -> None:
-        user = self.identity.user
-        self.show(
-            "tokens.html",
-            error.status if error else 200,
-            done=done,
-            problem=error.message if error else "",
-            tokens=await self.services.tokens.list(user),
-            base_address=self.absolute(lab_path(user).removesuffix("lab")),
-            **{"value": "", "new_token": None, **created},
-        )
-
-
-class RevokeToken(PageHandler):
-    """``/hub/token/<id>/revoke``."""
-
-    async def post(self, token_id: str) -> None:
-        """Revoke one of the user's tokens."""
-        user = self.identity.user
-        await self.services.tokens.revoke(user, TokenId(token_id), actor=user.id, address=self.address)
-        self.redirect("/hub/token?done=revoked")

@@ -17,6 +17,7 @@ from hub.web.page import lab_path
 from hub.workspaces.image_kernelspecs import KernelspecList
 from hub.workspaces.kernels import KernelModel
 from hub.workspaces.profiles import labels_of, profiles_of
+from hub.workspaces.progress import Step
 
 MAX_NAME_CHARS = 100
 
@@ -44,11 +45,15 @@ class ShownKernel:
 
 @dataclass(frozen=True, slots=True)
 class ShownContainer:
-    """A container with its kernels; `workspace` None: the user never had one. `label` names its profile."""
+    """A container with its kernels; `workspace` None: the user never had one. `label` names its profile.
+
+    `progress`: how far its start is, None where none is under way.
+    """
 
     workspace: Workspace | None
     label: str
     kernels: list[ShownKernel]
+    progress: Step | None = None
 
     @property
     def is_stopped(self) -> bool:
@@ -61,7 +66,7 @@ async def my_containers(services: Services, user: User) -> dict[str, Any]:
 
     Where kernels cannot be known, `problem` is a sentence that says so.
     """
-    profiles = profiles_of(services.settings, user)
+    profiles = profiles_of(services.running, user)
     labels = labels_of(profiles)
     workspaces = await services.workspaces.list_for(user)
     problem = ""
@@ -76,19 +81,31 @@ async def my_containers(services: Services, user: User) -> dict[str, Any]:
             workspace,
             labels.get(workspace.profile, workspace.profile),
             [kernel for kernel in kernels if kernel.model.kernel.workspace_id == workspace.id],
+            _progress(services, user, workspace.profile),
         )
         for workspace in shown
     ]
     if not containers:
         default = next(iter(profiles))
         of_default = [workspace for workspace in workspaces if workspace.profile == default]
-        containers = [ShownContainer(next(iter(of_default), None), labels[default], [])]
+        containers = [
+            ShownContainer(next(iter(of_default), None), labels[default], [], _progress(services, user, default))
+        ]
+    going = {workspace.profile for workspace in shown}
     return {
         "containers": containers,
         "several": len(profiles) > 1 or len(containers) > 1,
+        "startable": [
+            (name, labels[name]) for name in profiles if name not in going and not _progress(services, user, name)
+        ],
         "problem": problem,
         "missing": await services.kernelspecs.problems(user),
     }
+
+
+def _progress(services: Services, user: User, profile: str) -> Step | None:
+    step = services.live.start_of(user.id, profile)
+    return step if step is not None and not step.has_ended else None
 
 
 async def _kernels(services: Services, user: User) -> list[ShownKernel]:

@@ -1,71 +1,72 @@
-"""Administrators' pages about running containers."""
+"""What people in charge do to running containers and kernels: stop, restart."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
-from hub.domain.ids import WorkspaceId
-from hub.domain.kernels import KernelState
-from hub.domain.users import User
-from hub.domain.workspace import Workspace
+from hub.domain.audit import AuditEvent
+from hub.domain.ids import KernelId, WorkspaceId
+from hub.domain.scopes import Scope
 from hub.errors import NotFound
+from hub.http.permitted import Over
 from hub.web.admin.page import AdminPage
+from hub.web.live_stream import LiveAction
 
 
-@dataclass(frozen=True, slots=True)
-class RunningPlace:
-    """A workspace that is not stopped, whose it is, and how many kernels it has and how many are busy."""
+class OldContainersPage(AdminPage):
+    """``/hub/admin/containers``: where containers were listed before; the page "Now" shows them."""
 
-    workspace: Workspace
-    owner: User | None
-    kernels: int
-    busy: int
+    def get(self) -> None:
+        """Redirect."""
+        self.redirect("/hub/admin")
 
 
-class ContainersPage(AdminPage):
-    """``/hub/admin/containers``: what runs."""
-
-    active = "containers"
-
-    async def get(self) -> None:
-        """List the running containers, the longest running first."""
-        places = await self._places()
-        several = len(self.services.settings.profiles) > 1
-        self.show("containers.html", places=places, several=several, done=self.done(), problem="")
-
-    async def _places(self) -> list[RunningPlace]:
-        running = await self.services.workspaces.list_running()
-        places = []
-        async with self.services.store.reading() as unit:
-            for workspace in running:
-                kernels = await unit.kernels.list_in(workspace.id)
-                owner = await unit.users.find(workspace.user_id)
-                busy = sum(kernel.state is KernelState.BUSY for kernel in kernels)
-                places.append(RunningPlace(workspace, owner, len(kernels), busy))
-        return sorted(places, key=_by_start)
-
-
-class StopContainer(AdminPage):
+class StopContainer(LiveAction, AdminPage):
     """``/hub/admin/containers/<id>/stop``."""
 
+    permission = Scope.DELETE_SERVERS
+    over = Over.SOME
+
     async def post(self, workspace_id: str) -> None:
-        """Stop it, and go back to where the button was."""
+        """Stop it, and go back to where the button was. Raises NotFound."""
         actor = self.identity.user.id
+        async with self.services.store.reading() as unit:
+            workspace = await unit.workspaces.find(WorkspaceId(workspace_id))
+        if workspace is None:
+            raise NotFound("There is no such container.")
+        await self.require(Scope.DELETE_SERVERS, user=workspace.user_id)
         await self.services.workspaces.stop(WorkspaceId(workspace_id), "stopped by an administrator", actor=actor)
+        self.tell_done("The container was stopped.", await self._back())
+
+    async def _back(self) -> str:
         back = self.field("back", 64)
         if not back:
-            self.redirect("/hub/admin/containers?done=stopped")
-            return
+            return "/hub/admin?done=stopped"
         try:
             person = await self.services.users.get(back)
         except NotFound:
-            self.redirect("/hub/admin?done=stopped")
+            return "/hub/admin?done=stopped"
+        return f"/hub/admin/users/{quote(person.name, safe='@+')}?done=stopped"
+
+
+class KernelAction(LiveAction, AdminPage):
+    """``/hub/admin/users/<name>/kernels/<id>/<action>``: restart or stop somebody's kernel."""
+
+    permission = Scope.DELETE_SERVERS
+    over = Over.USER
+
+    async def post(self, name: str, kernel_id: str, action: str) -> None:
+        """Do it. Raises NotFound unless it is a kernel of that user."""
+        person, actor = await self.services.users.get(name), self.identity.user
+        kernels = self.services.kernels
+        if action == "stop":
+            kernel = await kernels.row(person, KernelId(kernel_id))
+            await kernels.end(kernel, f"stopped by {actor.name}, who is in charge", actor=actor.id)
+            self.tell_done("The kernel was stopped.", "/hub/admin?done=kernel-stopped")
             return
-        self.redirect(f"/hub/admin/users/{quote(person.name, safe='@+')}?done=stopped")
-
-
-def _by_start(place: RunningPlace) -> Any:
-    started = place.workspace.started_at
-    return (started is None, started.timestamp() if started else 0.0)
+        await kernels.restart(person, KernelId(kernel_id))
+        async with self.services.store.unit() as unit:
+            details = {"user": person.id}
+            now = self.services.clock.now()
+            await unit.audit.add(AuditEvent(now, "kernel.restarted", actor.id, kernel_id, self.address, details))
+        self.tell_done("The kernel was restarted.", "/hub/admin?done=kernel-restarted")

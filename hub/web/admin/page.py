@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
+from hub.domain.scopes import Scope
 from hub.http.handler import Access
 from hub.web.page import PageHandler
 
 _DONE = {
     "added": "The user was added and can sign in.",
-    "deleted": "The user was deleted.",
+    "deleted": "Deleted for good.",
+    "removed": "Deleted. Until the day that is shown they can be restored with everything of theirs.",
+    "restored": "Restored; they can sign in again.",
     "stopped": "The container was stopped.",
     "changed": "Done.",
+    "kernel-stopped": "The kernel was stopped.",
+    "kernel-restarted": "The kernel was restarted.",
+    "message-sent": "Your message is shown to them now.",
+    "view-closed": "The view is closed.",
 }
 
 
@@ -17,6 +27,7 @@ class AdminPage(PageHandler):
     """Base of the administrators' pages."""
 
     access = Access.ADMIN
+    permission: ClassVar[Scope | Mapping[str, Scope] | None] = Scope.ADMIN_UI
 
     def done(self) -> str:
         """What the page that led here has done, in words."""

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from hub.domain.ids import SignInId
 from hub.domain.users import User
-from hub.errors import BadRequest, Conflict, HubError, PasswordRefused, TooManyRequests, WrongPassword
+from hub.errors import BadRequest, Conflict, Forbidden, HubError, PasswordRefused, TooManyRequests, WrongPassword
 from hub.http.redirect import safe_redirect
-from hub.web.page import PageHandler, PublicPage, lab_path
+from hub.web.page import PageHandler, lab_path
+from hub.web.signing_in.gateway import gateway_assertion
+from hub.web.signing_in.oidc import provider_logout_address
+from hub.web.signing_in.second_factor import PasswordDoor
 
 
-class SignInPage(PublicPage):
+class SignInPage(PasswordDoor):
     """``/hub/login``."""
 
-    def get(self) -> None:
-        """Show the form; who is signed in already goes where they wanted to."""
+    async def get(self) -> None:
+        """Show the form; who is signed in already, or by a gateway, goes where they wanted to."""
         wanted = self.get_query_argument("next", "")
         if self.found_identity is not None:
             self.redirect(safe_redirect(wanted, "/hub/home"))
+            return
+        assertion = gateway_assertion(self.services.settings.header_sign_in, self.request.headers)
+        if assertion is not None:
+            may_be_new = self.services.settings.header_sign_in.new_users
+            user = await self.services.arrivals.arrive(assertion, self.address, may_be_new=may_be_new)
+            await self.begin_sign_in(user, assertion)
+            self.redirect(safe_redirect(wanted, lab_path(user)))
             return
         signed_out = bool(self.get_query_argument("signed_out", ""))
         self._show(wanted, signed_out=signed_out)
@@ -24,6 +34,8 @@ class SignInPage(PublicPage):
     async def post(self) -> None:
         """Sign in; on failure the form again, with one sentence."""
         name, wanted = self.field("username"), self.field("next", 8192)
+        if not self.services.settings.password_sign_in:
+            raise Forbidden("People sign in by a provider here, not with a password of the hub.")
         try:
             user = await self.services.passwords.check(name, self.field("password"), self.address)
         except (WrongPassword, TooManyRequests) as error:
@@ -31,14 +43,24 @@ class SignInPage(PublicPage):
                 self.set_header("Retry-After", str(error.retry_after_seconds))
             self._show(wanted, name=name[:64], problem=error.message, status=error.status)
             return
-        await self.begin_sign_in(user)
-        self.redirect(safe_redirect(wanted, lab_path(user)))
+        await self.after_password(user, wanted)
 
     def _show(
         self, wanted: str, *, name: str = "", problem: str = "", signed_out: bool = False, status: int = 200
     ) -> None:
         target = safe_redirect(wanted, "")
-        self.show("login.html", status, next=target, name=name, problem=problem, signed_out=signed_out)
+        settings = self.services.settings
+        self.show(
+            "login.html",
+            status,
+            next=target,
+            name=name,
+            problem=problem,
+            signed_out=signed_out,
+            providers=self.services.providers.offers(),
+            password_sign_in=settings.password_sign_in,
+            may_register=self.services.registrations.rule != "closed" and settings.password_sign_in,
+        )
 
 
 class SignOutPage(PageHandler):
@@ -51,14 +73,22 @@ class SignOutPage(PageHandler):
     async def post(self) -> None:
         """End this sign-in, in the database and in the browser; its tabs and sockets die with it."""
         identity = self.identity
-        if identity.xsrf:
-            sign_in = SignInId(identity.principal)
-            await self.services.sign_ins.revoke(identity.user, sign_in, self.address)
+        if not identity.xsrf:
+            self.redirect("/hub/login?signed_out=1")
+            return
+        sign_in_id = SignInId(identity.principal)
+        sign_in = await self.services.sign_ins.get(sign_in_id)
+        address = await provider_logout_address(self, sign_in_id)
+        await self.services.sign_ins.revoke(identity.user, sign_in_id, self.address)
         self.end_sign_in_here()
-        self.redirect("/hub/login?signed_out=1")
+        if address is None:
+            self.redirect("/hub/login?signed_out=1")
+            return
+        shown_name = self.services.providers.shown_name(sign_in.provider or "")
+        self.show("leaving.html", address=address, provider=shown_name)
 
 
-class _LinkPage(PublicPage):
+class _LinkPage(PasswordDoor):
     """A one-time link that ends in a password and a sign-in."""
 
     heading = ""
@@ -87,8 +117,7 @@ class _LinkPage(PublicPage):
         except (PasswordRefused, BadRequest, Conflict) as error:
             self._show(name[:64], error)
             return
-        await self.begin_sign_in(user)
-        self.redirect(lab_path(user))
+        await self.after_password(user, lab_path(user))
 
     def _check_typed_twice(self) -> None:
         if self.field("password") != self.field("again"):

@@ -20,7 +20,7 @@ from hub.auth.identity import Credential, Identity
 from hub.config import Settings
 from hub.contents.service import ContentsOfUsers
 from hub.contents.trash_info import TrashRules
-from hub.domain.ids import KernelId, PrincipalId, SessionId, UserId, WorkspaceId, new_uuid
+from hub.domain.ids import KernelId, SessionId, UserId, WorkspaceId, new_uuid
 from hub.domain.kernels import Kernel, KernelState, Session
 from hub.domain.users import Role, User
 from hub.errors import Conflict, HubError, NotFound, NotSignedIn, UnknownKernelspec
@@ -29,12 +29,14 @@ from hub.http.handler import INTERNAL_HEADER
 from hub.http.services import Services
 from hub.jupyter.frontends import FrontEnds
 from hub.jupyter.routes import routes
+from hub.running_settings import Running
 from hub.spawn.folders import Folders
 from hub.workspaces.image_kernelspecs import KernelspecList
 from hub.workspaces.kernels import KernelModel
 from hub.workspaces.sessions import SessionModel
 from proxy.contract.agent import Kernelspec, TerminalInfo
 from proxy.kit.clock import ManualClock
+from tests.harness.grants import FakeAuthority, identity_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 XSRF = "form-token-of-"
@@ -63,7 +65,7 @@ class FakeGuard:
         if name not in USERS:
             raise NotSignedIn("Sign in first.")
         xsrf = "" if authorization else XSRF + name
-        return Identity(USERS[name], PrincipalId(name), credential, xsrf, (scopes,) if scopes else ())
+        return identity_of(USERS[name], credential, xsrf, (scopes,) if scopes else (), name)
 
 
 @dataclass
@@ -292,8 +294,10 @@ async def hub(tmp_path: Path, catalogue_cache: Path) -> AsyncIterator[Hub]:
     unused: dict[str, Any] = {each.name: None for each in dataclasses.fields(Services)}
     used: dict[str, Any] = {
         "settings": Settings(data_dir=tmp_path),
+        "running": Running(Settings(data_dir=tmp_path), unused["store"], clock),
         "clock": clock,
         "guard": FakeGuard(),
+        "authority": FakeAuthority(),
         "contents": contents,
         "frontends": frontends,
         "internal_token": "internal",

@@ -19,21 +19,32 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from hub.auth.assemble import Auth, make_auth
-from hub.config import Settings
+from hub.config import Profile, Settings
 from hub.domain.ids import KernelId, WorkspaceId, new_id
 from hub.domain.kernels import Kernel, KernelState
 from hub.domain.users import Role, User
 from hub.domain.workspace import Limits, Workspace, WorkspaceState
 from hub.errors import EngineSilent, HubError, NotFound
+from hub.history_counts import HistoryCounts
 from hub.http.application import make_application
 from hub.http.handler import INTERNAL_HEADER
 from hub.http.services import Services
+from hub.jupyter.announcements import Events
 from hub.jupyter.routes import routes as jupyter_routes
+from hub.live.service import Live
+from hub.live.sizes import HomeSizes
+from hub.people.departures import Departures, LeavingRules
+from hub.people.rosters import Rosters
+from hub.running_settings import Running
+from hub.spawn.folders import Folders
 from hub.store.engine import Store
 from hub.web.pages import error_page
 from hub.web.routes import routes
+from hub.workspaces.connections import Connections
 from hub.workspaces.image_kernelspecs import KernelspecList
 from hub.workspaces.kernels import KernelModel
+from hub.workspaces.progress import Progress
+from hub.workspaces.quotas import Quotas
 from proxy.contract.agent import JobOutput
 from proxy.kit.clock import ManualClock
 
@@ -51,6 +62,7 @@ class FakeWorkspaces:
     asked_for: list[str] = field(default_factory=list)
     stopped: list[tuple[str, str]] = field(default_factory=list)
     engine_silent: bool = False
+    progress: Progress = field(default_factory=Progress)
 
     def run(self, user: User, profile: str = "datascience") -> Workspace:
         """A running workspace of the user."""
@@ -78,6 +90,11 @@ class FakeWorkspaces:
 
     async def list_running(self) -> list[Workspace]:
         return [row for row in self.rows.values() if row.state is not WorkspaceState.STOPPED]
+
+    async def stop_all(self, user: User, reason: str, actor: str = "hub") -> None:
+        for workspace in await self.list_for(user):
+            if workspace.state is not WorkspaceState.STOPPED:
+                await self.stop(workspace.id, reason, actor)
 
     async def stop(self, workspace_id: WorkspaceId, reason: str, actor: str = "hub") -> Workspace:
         if self.engine_silent:
@@ -122,6 +139,12 @@ class FakeKernelspecs:
 
     async def problems(self, user: User) -> dict[str, str]:
         return self.said
+
+    async def images(self) -> list[str]:
+        return ["kernelhub/r:latest"]
+
+    async def try_out(self, profile: Profile) -> KernelspecList:
+        return self.listed
 
 
 @dataclass
@@ -188,6 +211,7 @@ class Browser:
     headers: dict[str, str] = field(default_factory=dict)
     client: str = "192.0.2.7"
     user_agent: str = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"
+    presence: str = ""
 
     async def send(self, method: str, path: str, body: bytes | str | None = None, **headers: str | None) -> Answer:
         """One request, as a proxy hands it on. A header that is None is left out."""
@@ -197,6 +221,7 @@ class Browser:
             "X-Forwarded-Proto": "http",
             "User-Agent": self.user_agent,
             "Accept": "text/html",
+            **({"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"} if method == "GET" else {}),
             **self.headers,
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
@@ -224,13 +249,18 @@ class Browser:
             "Content-Type": "application/x-www-form-urlencoded",
             "Origin": self.address,
             "Sec-Fetch-Site": "same-origin",
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Dest": "document",
         }
         return await self.send("POST", path, urlencode(fields or {}), **{**ours, **headers})
 
     async def api(self, method: str, path: str, value: Any = None, **headers: str | None) -> Answer:
-        """Send JSON."""
+        """Send JSON, as a script of the pages does: with the token of a presence that was proven here."""
         body = None if value is None else msgspec.json.encode(value)
         ours: dict[str, str | None] = {"Accept": "application/json", "Content-Type": "application/json"}
+        ours |= {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+        if self.presence and method == "GET":
+            ours["X-XSRFToken"] = self.presence
         return await self.send(method, path, body, **{**ours, **headers})
 
     async def form_token(self, page: str = "/hub/home") -> str:
@@ -244,6 +274,11 @@ class Browser:
     async def sign_in(self, name: str, password: str = PASSWORD, next: str = "") -> Answer:
         """Open the sign-in page and send it."""
         return await self.submit("/hub/login", {"username": name, "password": password, "next": next}, "/hub/login")
+
+    async def prove_presence(self, password: str = PASSWORD) -> None:
+        """Confirm, as administrators must before they act as such; pages of the hub carry its token from then on."""
+        assert (await self.submit("/hub/confirm", {"password": password})).status == 302
+        self.presence = await self.form_token()
 
     def _keep(self, answer: Answer) -> None:
         for line in answer.cookies:
@@ -273,17 +308,19 @@ class Site:
         """A browser that has not been here."""
         return Browser(self.address, **settings)
 
-    async def add(self, name: str, role: Role = Role.USER, password: str = PASSWORD) -> User:
+    async def add(self, name: str, role: str = Role.USER, password: str = PASSWORD) -> User:
         """A user with a password."""
         user = await self.auth.users.add(name, role, actor="test")
         await self.auth.passwords.set(user, password, actor="test")
         return user
 
     async def signed_in(self, name: str, role: Role = Role.USER, **settings: Any) -> Browser:
-        """A browser in which a new user is signed in."""
+        """A browser in which a new user is signed in; an administrator has proven presence, too."""
         await self.add(name, role)
         browser = self.browser(**settings)
         assert (await browser.sign_in(name)).status == 302
+        if role is Role.ADMIN:
+            await browser.prove_presence()
         return browser
 
     async def token_of(self, name: str, days: int = 1) -> str:
@@ -305,6 +342,23 @@ class Site:
 SiteMaker = Callable[..., Any]
 
 
+def make_live(store: Store, workspaces: Any, clock: ManualClock, data_dir: Path) -> Live:
+    """The present of a hub whose containers are rows only: no agent is asked, the culler has decided nothing."""
+
+    async def count(user: User) -> tuple[int, int, bool]:
+        return 3_400_000, 12, True
+
+    nothing: Any = SimpleNamespace(name="docker")
+    connections, sizes = Connections(clock), HomeSizes(count, clock)
+    decided = (None, [])
+    return Live(store, workspaces, nothing, nothing, connections, lambda _: decided, Progress(), sizes, data_dir, clock)
+
+
+async def as_html(reader: User, owner: User, title: str, notebook: bytes) -> str:
+    """In place of nbconvert."""
+    return f"<h1>{title}</h1>"
+
+
 @pytest.fixture
 async def make_site(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIterator[SiteMaker]:
     """Makes a hub; keyword arguments are settings, `warning`, and `jupyter`: with the routes of front ends."""
@@ -316,16 +370,34 @@ async def make_site(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIt
         auth = make_auth(chosen, store, clock)
         workspaces, kernels = FakeWorkspaces(clock), FakeKernels()
         absent: Any = SimpleNamespace()
+        no_files: Any = SimpleNamespace(forget=lambda user_id: None)
         services = Services(
             settings=chosen,
+            running=Running(chosen, store, clock),
+            history=HistoryCounts(store, clock),
             clock=clock,
             store=store,
             guard=auth.guard,
+            authority=auth.authority,
             users=auth.users,
             passwords=auth.passwords,
             sign_ins=auth.sign_ins,
             tokens=auth.tokens,
             invitations=auth.invitations,
+            arrivals=auth.arrivals,
+            presence=auth.presence,
+            rosters=Rosters(store, clock, auth.recent),
+            quotas=Quotas(store, clock, lambda: chosen.limits, lambda user: 3_400_000, lambda user: None),
+            departures=Departures(
+                *(store, clock, auth.recent, Folders(tmp_path, None, None), no_files, workspaces.stop_all),
+                LeavingRules(chosen.removal_grace, chosen.archive_kept),
+            ),
+            secrets=auth.secrets,
+            second_factors=auth.second_factors,
+            registrations=auth.registrations,
+            groups=auth.groups,
+            providers=auth.providers,
+            lti=auth.lti,
             workspaces=workspaces,  # type: ignore[arg-type]
             kernels=kernels,  # type: ignore[arg-type]
             kernelspecs=FakeKernelspecs(),  # type: ignore[arg-type]
@@ -338,7 +410,9 @@ async def make_site(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIt
             connections=absent,
             culler=absent,
             contents=absent,
-            frontends=absent,
+            frontends=SimpleNamespace(events=Events()),  # type: ignore[arg-type]
+            live=make_live(store, workspaces, clock, tmp_path),
+            notebook_html=as_html,
             internal_token=INTERNAL_TOKEN,
             warning=warning,
         )

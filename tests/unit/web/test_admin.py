@@ -1,15 +1,25 @@
-"""Administrators' pages."""
+"""What people in charge see of what runs now, and what they do to it."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
 import pytest
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
-from hub.domain.ids import KernelId, new_uuid
+from hub.domain.ids import GroupId, KernelId, new_id, new_uuid
 from hub.domain.kernels import Kernel, KernelState
-from hub.domain.users import Role
-from tests.unit.web.conftest import PASSWORD, Browser, Site
+from hub.domain.users import Group, MemberRole, Role, User
+from hub.domain.workspace import Workspace
+from hub.web import live_stream
+from tests.unit.web.conftest import INTERNAL_TOKEN, Browser, Site
 
-PEOPLE = "/hub/admin"
+NOW = "/hub/admin"
+EVENTS = "/hub/admin/now/events"
 
 
 @pytest.fixture
@@ -17,149 +27,188 @@ async def admin(site: Site) -> Browser:
     return await site.signed_in("root1", Role.ADMIN)
 
 
-async def test_others_do_not_see_them(site: Site) -> None:
-    browser = await site.signed_in("alice")
-    for path in (PEOPLE, "/hub/admin/users/alice", "/hub/admin/containers"):
-        assert (await browser.get(path)).status == 403
-    assert "/hub/admin" not in (await browser.get("/hub/home")).text
-
-
-async def test_a_user_is_added_with_a_link_to_send(site: Site, admin: Browser) -> None:
-    answer = await admin.submit(PEOPLE, {"name": "Bob"}, PEOPLE)
-    link = answer.value_of("link")
-    assert link.startswith(f"{site.address}/hub/invitation/")
-    page, browser = link.removeprefix(site.address), site.browser()
-    fields = {"password": PASSWORD, "again": PASSWORD}
-    assert (await browser.submit(page, fields, page)).location == "/user/bob/lab"
-
-
-async def test_a_user_is_added_with_a_password_and_a_role(site: Site, admin: Browser) -> None:
-    fields = {"name": "bob", "password": PASSWORD, "admin": "yes"}
-    assert (await admin.submit(PEOPLE, fields, PEOPLE)).location == "/hub/admin?done=added"
-    browser = site.browser()
-    assert (await browser.sign_in("bob")).status == 302
-    assert (await browser.get(PEOPLE)).status == 200
-
-
-@pytest.mark.parametrize(
-    ("fields", "status"),
-    [
-        ({"name": "a/b"}, 400),
-        ({"name": "ро\u043et"}, 400),
-        ({"name": "x" * 5000}, 400),
-        ({"name": "bob", "password": "short"}, 400),
-        ({"name": "ROOT1"}, 409),
-    ],
-)
-async def test_a_mistake_adds_nobody_and_keeps_what_was_typed(
-    site: Site, admin: Browser, fields: dict[str, str], status: int
-) -> None:
-    answer = await admin.submit(PEOPLE, fields, PEOPLE)
-    assert answer.status == status
-    assert answer.value_of("name") == fields["name"][:64]
-    assert await site.auth.users.count() == 1
-
-
-async def test_users_are_searched_and_paged(site: Site, admin: Browser) -> None:
-    for number in range(60):
-        await site.auth.users.add(f"student{number:02}", Role.USER, "test")
-    first = (await admin.get("/hub/admin?search=STUD")).text
-    assert "60 users" in first
-    assert "student49" in first
-    assert "student50" not in first
-    assert "root1</a>" not in first
-    second = (await admin.get("/hub/admin?search=stud&offset=50")).text
-    assert "student50" in second
-    assert "student49" not in second
-    for odd in ("-1", "x", "٣", "9" * 30):
-        assert (await admin.get(f"/hub/admin?offset={odd}")).status in (200, 400)
-    assert "Nobody." in (await admin.get("/hub/admin?search=%25")).text
-
-
-async def test_a_persons_page_does_what_its_buttons_say(site: Site, admin: Browser) -> None:
-    bob, page = await site.signed_in("bob"), "/hub/admin/users/bob"
-    user = await site.auth.users.get("bob")
+async def run(site: Site, user: User, state: KernelState = KernelState.BUSY) -> tuple[Workspace, Kernel]:
+    """A container of the user with a kernel, in the database and among the fakes."""
     workspace = site.workspaces.run(user)
-    assert "in 1 browser" in (await admin.get(page)).text
-
-    assert (await admin.submit(f"{page}/sign-out", page=page)).location == f"{page}?done=changed"
-    assert (await bob.get("/hub/home")).status == 302
-
-    await admin.submit(f"{page}/promote", page=page)
-    assert (await site.auth.users.get("bob")).is_admin
-    await admin.submit(f"{page}/demote", page=page)
-    assert not (await site.auth.users.get("bob")).is_admin
-
-    await admin.submit(f"{page}/disable", page=page)
-    assert (await bob.sign_in("bob")).status == 403
-    assert [stopped for stopped, _ in site.workspaces.stopped] == [workspace.id]
-    await admin.submit(f"{page}/enable", page=page)
-    assert (await bob.sign_in("bob")).status == 302
-
-    link = (await admin.submit(f"{page}/invite", page=page)).value_of("link")
-    assert "/hub/invitation/" in link
-
-
-async def test_deleting_asks_for_the_name(site: Site, admin: Browser) -> None:
-    bob, page = await site.signed_in("bob"), "/hub/admin/users/bob"
-    for typed in ("", "alice", "bo"):
-        assert (await admin.submit(f"{page}/delete", {"confirm": typed}, page)).status == 400
-    assert (await bob.get("/hub/home")).status == 200
-    assert (await admin.submit(f"{page}/delete", {"confirm": "bob"}, page)).location == "/hub/admin?done=deleted"
-    assert (await bob.get("/hub/home")).status == 302
-    assert (await admin.get(page)).status == 404
-
-
-async def test_a_user_whose_container_cannot_be_stopped_is_barred_and_not_deleted(site: Site, admin: Browser) -> None:
-    bob, page = await site.signed_in("bob"), "/hub/admin/users/bob"
-    site.workspaces.run(await site.auth.users.get("bob"))
-    site.workspaces.engine_silent = True
-    assert (await admin.submit(f"{page}/delete", {"confirm": "bob"}, page)).status == 503
-    assert (await site.auth.users.get("bob")).disabled_at is not None
-    assert (await bob.get("/hub/home")).status == 302
-
-
-async def test_the_last_administrator_is_told_why_not(site: Site, admin: Browser) -> None:
-    page = "/hub/admin/users/root1"
-    for action, fields in (("demote", {}), ("disable", {}), ("delete", {"confirm": "root1"})):
-        answer = await admin.submit(f"{page}/{action}", fields, page)
-        assert answer.status == 409
-        assert "is the last administrator" in answer.text
-    assert (await admin.get(page)).status == 200
-
-
-@pytest.mark.parametrize("name", ["nobody", "a%2fb", "%2e%2e", "%00", "x" * 5000, "%F0%9F%90%8D"])
-async def test_a_person_who_does_not_exist_is_not_found(admin: Browser, name: str) -> None:
-    assert (await admin.get(f"/hub/admin/users/{name}")).status == 404
-
-
-async def test_names_with_signs_have_working_pages(site: Site, admin: Browser) -> None:
-    await site.auth.users.add("a.b+c@d_e-f", Role.USER, "test")
-    listed = (await admin.get(PEOPLE)).text
-    address = listed.partition('href="/hub/admin/users/a')[2].partition('"')[0]
-    assert (await admin.get("/hub/admin/users/a" + address)).status == 200
-
-
-async def test_running_containers_are_listed_and_stopped(site: Site, admin: Browser) -> None:
-    bob = await site.add("bob")
-    assert "No container is running." in (await admin.get("/hub/admin/containers")).text
-    workspace = site.workspaces.run(bob)
+    moment = site.clock.now()
+    kernel = Kernel(KernelId(new_uuid()), workspace.id, user.id, "python3", state, moment, moment)
     async with site.store.unit() as unit:
         await unit.workspaces.add(workspace)
-        moment = site.clock.now()
-        kernel = Kernel(KernelId(new_uuid()), workspace.id, bob.id, "python3", KernelState.BUSY, moment, moment)
         await unit.kernels.add(kernel)
-    page = (await admin.get("/hub/admin/containers")).text
-    assert "(1 busy)" in page
-    answer = await admin.submit(f"/hub/admin/containers/{workspace.id}/stop", page="/hub/admin/containers")
-    assert answer.location == "/hub/admin/containers?done=stopped"
+    site.services.live.forget()
+    return workspace, kernel
+
+
+async def parts(browser: Browser) -> Any:
+    answer = await browser.api("GET", f"{EVENTS}?once=1")
+    assert answer.status == 200, answer.text
+    return answer.json()
+
+
+async def test_only_people_in_charge_see_what_runs(site: Site) -> None:
+    alice = await site.signed_in("alice")
+    for path in (NOW, EVENTS, "/hub/admin/now/lines/machine", "/hub/admin/users/alice/message"):
+        assert (await alice.get(path)).status == 403
+    assert NOW not in (await alice.get("/hub/home")).text
+
+
+async def test_the_page_shows_containers_with_kernels_in_words(site: Site, admin: Browser) -> None:
+    assert "No container is running." in (await admin.get(NOW)).text
+    workspace, _ = await run(site, await site.add("bob"))
+    page = (await admin.get(NOW)).text
+    for words in (
+        "bob",
+        "1 busy, 0 idle",
+        "busy",
+        workspace.image.removesuffix(":latest"),
+        "since",
+        "Waiting to start",
+    ):
+        assert words in page
+    assert "Nothing fits." in (await admin.get(f"{NOW}?search=zoe&shown=all")).text
+
+
+async def test_old_addresses_lead_on(site: Site, admin: Browser) -> None:
+    assert (await admin.get("/hub/admin/containers")).location == NOW
+    for old in ("search=a", "offset=50&search=a"):
+        assert (await admin.get(f"{NOW}?{old}")).location == "/hub/admin/people?search=a"
+
+
+async def test_a_container_is_stopped_by_a_form_and_by_script(site: Site, admin: Browser) -> None:
+    workspace, _ = await run(site, await site.add("bob"))
+    path = f"/hub/admin/containers/{workspace.id}/stop"
+    assert (await admin.submit(path, page=NOW)).location == f"{NOW}?done=stopped"
     root = await site.auth.users.get("root1")
     assert site.workspaces.stopped == [(workspace.id, root.id)]
+    answer = await admin.submit(path, {"back": "//evil.example"}, NOW)
+    assert answer.location == f"{NOW}?done=stopped"
+    token = await admin.form_token(NOW)
+    told = await admin.post(path, {"_xsrf": token}, Accept="application/json")
+    assert told.json() == {"done": "The container was stopped."}
+    missing = await admin.post("/hub/admin/containers/0123/stop", {"_xsrf": token}, Accept="application/json")
+    assert missing.status == 404 and "no such container" in missing.json()["message"]
 
 
-async def test_an_administrator_stops_a_container_and_comes_back_to_the_person(site: Site, admin: Browser) -> None:
-    workspace = site.workspaces.run(await site.add("bob"))
-    path = f"/hub/admin/containers/{workspace.id}/stop"
-    answer = await admin.submit(path, {"back": "bob"}, "/hub/admin/users/bob")
-    assert answer.location == "/hub/admin/users/bob?done=stopped"
-    assert (await admin.submit(path, {"back": "//evil.example"})).location == "/hub/admin?done=stopped"
+async def test_the_stream_says_what_changed_and_nothing_else(
+    site: Site, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_stream, "TICK_SECONDS", 0.02)
+    monkeypatch.setattr(live_stream, "BEAT_SECONDS", 0.04)
+    heard: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+    reading = asyncio.ensure_future(read(site, admin, heard))
+    name, first = await heard.get()
+    assert name == "all" and "containers" in first["parts"] and first.get("rows") is None
+    assert (await heard.get())[0] == "beat"
+    workspace, _ = await run(site, await site.add("bob"))
+    name, change = await next_change(heard)
+    assert name == "change" and change["order"] == [workspace.id] and "bob" in change["rows"][workspace.id]["owner"]
+    assert "waiting" not in change["parts"] and "kernels" in change["parts"]
+    user = await site.auth.users.get("root1")
+    await site.auth.sign_ins.revoke_all(user.id, user.id)
+    name, end = await next_change(heard)
+    assert name == "end" and end["reason"]
+    await reading
+    assert len(site.services.live.viewers) == 0
+
+
+async def next_change(heard: asyncio.Queue[tuple[str, Any]]) -> tuple[str, Any]:
+    while True:
+        name, data = await asyncio.wait_for(heard.get(), 5)
+        if name != "beat":
+            return name, data
+
+
+async def read(site: Site, browser: Browser, heard: asyncio.Queue[tuple[str, Any]]) -> None:
+    """Read the stream as live.js does, with the token of the page."""
+    text = ""
+
+    def take(chunk: bytes) -> None:
+        nonlocal text
+        text += chunk.decode()
+        while "\n\n" in text:
+            event, _, text = text.partition("\n\n")
+            lines = dict(line.split(": ", 1) for line in event.splitlines())
+            if "event" in lines:
+                heard.put_nowait((lines["event"], msgspec.json.decode(lines["data"])))
+            else:
+                heard.put_nowait(("beat", None))
+
+    headers = {
+        "X-Kernelhub-Internal": INTERNAL_TOKEN,
+        "Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items()),
+        "X-XSRFToken": await browser.form_token(NOW),
+        "Sec-Fetch-Site": "same-origin",
+    }
+    request = HTTPRequest(site.address + EVENTS, headers=headers, streaming_callback=take, request_timeout=30)
+    await AsyncHTTPClient().fetch(request)
+
+
+async def test_a_sign_in_alone_does_not_open_the_stream(site: Site, admin: Browser) -> None:
+    answer = await admin.api("GET", EVENTS, X_XSRFToken=None)
+    assert answer.status == 403
+
+
+async def test_streams_are_bounded(site: Site, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.live.viewers.MAX_OF_PRINCIPAL", 0)
+    assert (await admin.api("GET", EVENTS)).status == 429
+    assert "tile" in (await parts(admin))["parts"]["kernels"]
+
+
+async def test_a_group_owner_sees_and_stops_only_theirs(site: Site) -> None:
+    teacher = await site.signed_in("teacher", Role.ADMIN)
+    user = await site.auth.users.get("teacher")
+    bob, zoe = await site.add("bob"), await site.add("zoe42")
+    async with site.store.unit() as unit:
+        group = Group(id=GroupId(new_id()), name="physics", created_at=site.clock.now())
+        await unit.groups.add(group)
+        await unit.groups.add_member(group.id, user.id, MemberRole.OWNER)
+        await unit.groups.add_member(group.id, bob.id)
+        row = await unit.users.find(user.id)
+        assert row is not None
+        await unit.users.save(replace(row, role=Role.USER))
+    mine, _ = await run(site, bob)
+    other, _ = await run(site, zoe)
+    site.clock.advance(timedelta(seconds=3))
+    told = await parts(teacher)
+    assert list(told["rows"]) == [mine.id] and "people" not in told["parts"]
+    assert "zoe42" not in (await teacher.get(NOW)).text
+    token = await teacher.form_token(NOW)
+    refused = await teacher.post(f"/hub/admin/containers/{other.id}/stop", {"_xsrf": token}, Accept="application/json")
+    assert refused.status == 403
+    done = await teacher.post(f"/hub/admin/containers/{mine.id}/stop", {"_xsrf": token}, Accept="application/json")
+    assert done.status == 200
+
+
+async def test_a_message_is_shown_until_it_is_dismissed(site: Site, admin: Browser) -> None:
+    bob = await site.signed_in("bob")
+    form = "/hub/admin/users/bob/message"
+    sent = await admin.submit(form, {"text": " Class is over.\r\n<b>Save</b> ", "lasts": "1h"}, form)
+    assert sent.location == f"{form}?done=message-sent"
+    home = (await bob.get("/hub/home")).text
+    assert "Class is over.\n&lt;b&gt;Save&lt;/b&gt;" in home and "root1" in home
+    [notice] = (await bob.api("GET", "/hub/home/notices")).json()["notices"]
+    assert (notice["kind"], notice["from"]) == ("message", "root1")
+    other = await site.signed_in("eve")
+    assert (await other.api("GET", "/hub/home/notices")).json()["notices"] == []
+    assert (await other.submit(notice["dismiss"])).status == 404
+    assert (await bob.submit(notice["dismiss"])).location == "/hub/home"
+    assert "Class is over." not in (await bob.get("/hub/home")).text
+    assert "message.sent" in await site.actions()
+
+
+@pytest.mark.parametrize("fields", [{"text": "  "}, {"text": "x" * 1001}, {"text": "x", "lasts": "99y"}])
+async def test_a_message_that_says_nothing_or_too_much_is_refused(
+    site: Site, admin: Browser, fields: dict[str, str]
+) -> None:
+    await site.add("bob")
+    form = "/hub/admin/users/bob/message"
+    answer = await admin.submit(form, {"lasts": "1d", **fields}, form)
+    assert answer.status == 400 and "characters" in answer.text
+
+
+async def test_a_message_expires(site: Site, admin: Browser) -> None:
+    bob = await site.signed_in("bob")
+    form = "/hub/admin/users/bob/message"
+    await admin.submit(form, {"text": "soon gone", "lasts": "1h"}, form)
+    site.clock.advance(timedelta(hours=1, seconds=1))
+    assert "soon gone" not in (await bob.get("/hub/home")).text

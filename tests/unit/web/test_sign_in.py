@@ -178,6 +178,7 @@ async def test_the_first_administrator_comes_by_a_link_that_works_once(site: Sit
     fields = {"username": "Root.Admin", "password": PASSWORD, "again": PASSWORD}
     answer = await browser.submit(page, fields, page)
     assert (answer.status, answer.location) == (302, "/user/root.admin/lab")
+    await browser.prove_presence()
     assert (await browser.get("/hub/admin")).status == 200
     assert (await site.browser().get(page)).status == 410
     assert await site.auth.invitations.create_setup() is None

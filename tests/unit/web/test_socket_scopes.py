@@ -9,12 +9,13 @@ from typing import Any, cast
 import pytest
 
 from hub.auth.identity import Credential, Identity
-from hub.domain.ids import PrincipalId, UserId
+from hub.domain.ids import UserId
 from hub.domain.users import Role, User
 from hub.errors import NotFound
 from hub.http.services import Services
 from hub.web.internal import answer_route
 from proxy.contract.route import Refusal, RouteQuestion
+from tests.harness.grants import FakeAuthority, identity_of
 
 ALICE = User(UserId("a"), 1, "alice", Role.USER, datetime(2026, 1, 1, tzinfo=UTC))
 KERNEL = "0f7e8d3e-0000-4000-8000-000000000000"
@@ -22,14 +23,14 @@ KERNEL = "0f7e8d3e-0000-4000-8000-000000000000"
 
 def services(*scopes: str) -> Services:
     async def identify(*_: Any) -> Identity:
-        return Identity(ALICE, PrincipalId("p"), Credential.TOKEN, scopes=scopes)
+        return identity_of(ALICE, Credential.TOKEN, scopes=scopes)
 
     async def workspace_of(*_: Any) -> Any:
         raise NotFound("asked for")
 
     guard, kernels = SimpleNamespace(identify=identify), SimpleNamespace(workspace_of=workspace_of)
     settings = SimpleNamespace(allowed_origins=[])
-    return cast(Services, SimpleNamespace(settings=settings, guard=guard, kernels=kernels))
+    return cast(Services, SimpleNamespace(settings=settings, guard=guard, kernels=kernels, authority=FakeAuthority()))
 
 
 @pytest.mark.parametrize(("scopes", "status"), [((), 404), (("jupyter",), 404), (("read",), 403)])
