@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -57,10 +58,15 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}\Z")
 
 
+_being_read: ContextVar[Path | None] = ContextVar("configuration file", default=None)
+"""The file that `load_settings` reads: pydantic asks for its sources without a word of whose they are."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Sections are tables in the TOML file: ``[culling]``, ``[profiles.NAME]``."""
 
     model_config = SettingsConfigDict(env_prefix="KERNELHUB_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    _file: Path | None = PrivateAttr(None)
 
     data_dir: Path = Field(Path("data"), description="Everything the hub keeps: database, homes, run folders.")
     database_url: SecretStr | None = Field(
@@ -233,7 +239,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags beat the environment, which beats the file."""
-        toml = TomlConfigSettingsSource(settings_cls, _config_file)
+        toml = TomlConfigSettingsSource(settings_cls, _being_read.get())
         return init_settings, env_settings, toml
 
     @property
@@ -255,15 +261,12 @@ class Settings(BaseSettings):
     @property
     def config_file(self) -> Path | None:
         """The file that was read, if any."""
-        return _config_file
+        return self._file
 
     @property
     def secure_cookies(self) -> bool:
         """Whether browsers reach the hub by https."""
         return bool(self.public_url and self.public_url.startswith("https://"))
-
-
-_config_file: Path | None = None
 
 
 def _words(kind: str, message: str) -> str:
@@ -278,18 +281,22 @@ def load_settings(config_file: Path | None = None, flags: Mapping[str, Any] | No
     Raises ConfigError with all mistakes when anything is unknown, of the wrong type or out of range, or
     when the file named does not exist or is not TOML.
     """
-    global _config_file
     given = config_file or (Path(os.environ["KERNELHUB_CONFIG"]) if "KERNELHUB_CONFIG" in os.environ else None)
     if given is not None and not given.is_file():
         raise ConfigError(f"The configuration file {given} does not exist.")
     default = Path("kernelhub.toml")
-    _config_file = given or (default if default.is_file() else None)
+    file = given or (default if default.is_file() else None)
+    reading = _being_read.set(file)
     chosen = {name: value for name, value in (flags or {}).items() if value is not None}
     try:
-        return Settings(**chosen)
+        settings = Settings(**chosen)
+        settings._file = file
+        return settings
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {_words(e['type'], e['msg'])}" for e in error.errors()]
-        source = f" (read from {_config_file})" if _config_file else ""
+        source = f" (read from {file})" if file else ""
         raise ConfigError("The configuration is wrong" + source + ":\n  " + "\n  ".join(lines)) from error
     except ValueError as error:
-        raise ConfigError(f"The configuration file {_config_file} cannot be read: {error}") from error
+        raise ConfigError(f"The configuration file {file} cannot be read: {error}") from error
+    finally:
+        _being_read.reset(reading)

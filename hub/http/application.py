@@ -11,9 +11,10 @@ import tornado.routing
 import tornado.web
 
 from hub.http.access_log import log_request
-from hub.http.handler import BodyTooLarge, HubHandler, NothingHere
+from hub.http.handler import HubHandler, NothingHere
 from hub.http.held_bytes import HeldBytes
 from hub.http.services import Services
+from hub.http.streaming import BodyTooLarge
 
 
 class HubApplication(tornado.web.Application):

@@ -8,17 +8,14 @@ our pages made it, and what goes beyond one's own things that somebody sits ther
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hmac
 import logging
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from dataclasses import replace
 from http.client import responses
-from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import msgspec
 import tornado.iostream
@@ -30,8 +27,6 @@ from hub.auth.identity import Credential, Identity
 from hub.auth.presence import is_navigation, is_proof
 from hub.config import Settings
 from hub.domain.ids import SignInId, new_id
-from hub.domain.scopes import Scope
-from hub.domain.users import InvalidUsername, normalise_username
 from hub.errors import (
     BadRequest,
     Forbidden,
@@ -51,7 +46,7 @@ from hub.http.permitted import PROVE, Access, Over, Permitted
 from hub.http.redirect import in_ascii, is_local
 from proxy.kit import request_ids
 
-__all__ = ["Access", "HubHandler", "Over", "StreamingHandler", "UserHandler"]
+__all__ = ["Access", "HubHandler", "Over"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -60,8 +55,6 @@ INTERNAL_HEADER = "X-Kernelhub-Internal"
 USERS_PREFIX = "/user/"
 """Where pages are that scripts of users' notebooks run in."""
 JSON_TYPE = "application/json"
-DROP_SECONDS = 30.0
-"""So long is a body that is not wanted read and dropped before it is answered."""
 _API_PATH = re.compile(r"/(?:hub/api|internal|health|user/[^/]+/(?:api|lab/api|files|kernelspecs|lsp))(?:/|\Z)")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
 
@@ -407,52 +400,6 @@ class HubHandler(Permitted):
         raise NotImplementedError
 
 
-class UserHandler(HubHandler):
-    """Base of everything under ``/user/<name>/``: only that user may pass, an administrator neither."""
-
-    access = Access.OWNER
-    permission: ClassVar[Scope | Mapping[str, Scope] | None] = MappingProxyType(
-        {"GET": Scope.READ_JUPYTER, **dict.fromkeys(("POST", "PUT", "PATCH", "DELETE"), Scope.JUPYTER)}
-    )
-    json_only = False  # JupyterLab declares some bodies as text; the form token protects them all the same
-
-    @property
-    def base_url(self) -> str:
-        """``/user/<name>/`` of the signed-in user, as front ends need it."""
-        return f"/user/{quote(self.identity.user.name, safe='@+')}/"
-
-    async def check_permission(self) -> None:
-        """See HubHandler; and for OWNER the name in the path, decoded once, must be the user's own."""
-        await super().check_permission()
-        if self.access is Access.OWNER and self._name_in_path() != self.identity.user.name:
-            message = f"This belongs to another user; you are signed in as {self.identity.user.name}."
-            await self.refuse(self.permission_for(self.request.method or ""), message=message)
-
-    def _name_in_path(self) -> str | None:
-        parts = self.request.path.split("/", 3)
-        try:
-            return normalise_username(unquote(parts[2], errors="strict")) if len(parts) > 2 else None
-        except (InvalidUsername, UnicodeDecodeError):
-            return None
-
-    def error_body(self, error: HubError) -> dict[str, Any]:
-        """As HubHandler's, in the words that Jupyter's clients know."""
-        body = super().error_body(error)
-        return {**body, "message": "Forbidden"} if type(error) is Forbidden else body
-
-    async def prepare(self) -> None:
-        """See HubHandler; pages also renew the cookie from which front ends take the form token."""
-        await super().prepare()
-        if self.found_identity is not None and self.shows_pages() and self.found_identity.xsrf:
-            self.set_xsrf_cookie()
-
-    def set_xsrf_cookie(self) -> None:
-        """Set ``_xsrf`` for this user's path; the front ends' scripts send it back as a header."""
-        if self.get_cookie("_xsrf") != self.identity.xsrf:
-            secure = self.services.settings.secure_cookies
-            self.set_cookie("_xsrf", self.identity.xsrf, path=self.base_url, secure=secure, samesite="Lax")
-
-
 class NothingHere(HubHandler):
     """Addresses that no route knows."""
 
@@ -465,53 +412,3 @@ class NothingHere(HubHandler):
 
     def check_meant(self) -> None:
         """Nothing is changed here."""
-
-
-@tornado.web.stream_request_body
-class StreamingHandler(HubHandler):
-    """Base of handlers that are asked before the body arrives, which comes to `data_received` in pieces.
-
-    A refusal is answered when the body has been sent and dropped: a connection closed in the midst of it would be
-    reset, and the answer lost on its way to the client.
-    """
-
-    is_dropping = False
-
-    async def prepare(self) -> None:
-        """See HubHandler."""
-        try:
-            await self.decide()
-        except Exception:
-            await self._drop_body()
-            raise
-
-    async def decide(self) -> None:
-        """Whether the body is wanted. Raises HubErrors."""
-        await super().prepare()
-
-    async def _drop_body(self) -> None:
-        self.is_dropping = True
-        if self._prepared_future is not None and not self._prepared_future.done():
-            self._prepared_future.set_result(None)  # lets tornado read on
-        with contextlib.suppress(TimeoutError, tornado.iostream.StreamClosedError):
-            async with asyncio.timeout(DROP_SECONDS):
-                await asyncio.shield(self.request._body_future)
-
-
-@tornado.web.stream_request_body
-class BodyTooLarge(StreamingHandler):
-    """Takes the place of a handler whose `body_limit` the request's length exceeds; keeps nothing of the body."""
-
-    access = Access.PUBLIC
-
-    def initialize(self, limit: int) -> None:
-        """Take the limit that is exceeded."""
-        self._limit = limit
-
-    async def decide(self) -> None:
-        """Refuse, whoever asks."""
-        self._begin()
-        raise TooLarge(f"The request's body is larger than {self._limit} bytes.")
-
-    def data_received(self, chunk: bytes) -> None:
-        """Drop it."""

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 from hub.auth.identity import Credential
 from hub.contents.raw import RawFile
 from hub.http.csrf import check_token
-from hub.http.handler import UserHandler
+from hub.http.user_handler import UserHandler
 from hub.jupyter.handler import JupyterHandler
 
 SANDBOX_POLICY = "frame-ancestors 'self'; sandbox allow-scripts"

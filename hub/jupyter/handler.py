@@ -13,8 +13,10 @@ from hub.contents.service import Contents
 from hub.contents.spool import Spool
 from hub.domain.users import User
 from hub.errors import BadRequest, HubError, NotFound, TooLarge, TooManyRequests
-from hub.http.handler import JSON_TYPE, StreamingHandler, UserHandler
+from hub.http.handler import JSON_TYPE
 from hub.http.held_bytes import HeldBytes
+from hub.http.streaming import StreamingHandler
+from hub.http.user_handler import UserHandler
 from hub.jupyter.frontends import FrontEnds
 
 MAX_QUERY_CHARS = 4096

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from hub.errors import BadRequest, HubError, NotFound
-from hub.http.handler import UserHandler
+from hub.http.user_handler import UserHandler
 from hub.web.git_links import FIELDS, MAX_ADDRESS_CHARS, GitLink, read_link
 from hub.web.page import PageHandler
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from hub.errors import BadRequest
-from hub.http.handler import UserHandler
+from hub.http.user_handler import UserHandler
 from hub.web.page import PageHandler, lab_path
 
 MAX_PATH_CHARS = 4096

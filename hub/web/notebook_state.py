@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from hub.errors import HubError
-from hub.http.handler import UserHandler
+from hub.http.user_handler import UserHandler
 from hub.runs.hidden_state import HiddenState
 from hub.runs.verifications import Badge
 from hub.web.page import PageHandler, lab_path

@@ -1,7 +1,11 @@
-"""`python -m tests.bench.many_users`: lists, hub start and memory with 50,000 users, 1,000 of them at work.
+"""`python -m tests.bench.many_users`: every dashboard page, lists, hub start and memory with 50,000 users.
 
-Fills a SQLite database of its own: users, 200 groups, 1,000 workspaces that run and a kernel in each. Their containers
-and agents are simulated (tests/bench/simulated_hub.py). Prints one table. ``--keep FOLDER`` fills once.
+Fills a database of its own (tests/bench/many_rows.py): 50,000 users, 1,000 workspaces that run with a kernel in each, a
+group of 25,000, a year of 1,000 starts a day, a million lines of audit. Containers and agents are simulated
+(tests/bench/simulated_hub.py). Prints one table.
+
+``--keep FOLDER`` fills once; ``--postgresql URL`` takes an empty database there instead of SQLite; ``--jupyterhub
+PYTHON`` measures JupyterHub's list and admin page in the same run, by an interpreter that has `jupyterhub`.
 """
 
 from __future__ import annotations
@@ -9,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -18,114 +21,149 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import psutil
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import create_engine, insert
 
-from hub.auth.assemble import make_auth
+from hub.auth.assemble import Auth, make_auth
 from hub.config import Settings
-from hub.domain.ids import new_id, new_uuid
-from hub.domain.users import Role
-from hub.store import schema, tables
+from hub.domain.users import MemberRole, Role
+from hub.store import schema
 from hub.store.engine import Store
 from proxy.kit.clock import SystemClock
+from tests.bench.browsing import Browser, Cost, cpu_ms
+from tests.bench.many_rows import LARGE, RUNNING, USERS, fill, person
+from tests.bench.beside_jupyterhub import compared
 
-USERS, RUNNING, GROUPS = 50_000, 1_000, 200
-NOW = datetime.now(UTC)
-ROUNDS = 40
-PAGINATED = {"Accept": "application/jupyterhub-pagination+json"}
-
-
-def fill(settings: Settings) -> None:
-    """The rows, in one transaction."""
-    chance = random.Random(4)
-    ids = [new_id() for _ in range(USERS)]
-    engine = create_engine(settings.sqlalchemy_url.replace("+aiosqlite", ""))
-
-    def user(number: int) -> dict[str, Any]:
-        active = NOW - timedelta(minutes=chance.randrange(500_000)) if chance.random() < 0.8 else None
-        names = {"name": f"student{number:05d}", "display_name": f"Student Number {number}"}
-        times = {"created_at": NOW - timedelta(days=400), "last_activity_at": active}
-        more = {"email": f"student{number:05d}@example.edu", "role": "user", "disabled_at": None, "removed_at": None}
-        return {"id": ids[number], "number": number + 1, **names, **times, **more}
-
-    group_ids = [new_id() for _ in range(GROUPS)]
-    workspaces = [(new_id(), ids[number * (USERS // RUNNING)]) for number in range(RUNNING)]
-    with engine.begin() as connection:
-        numbers = [{"number": n + 1, "user_id": ids[n], "given_at": NOW} for n in range(USERS)]
-        connection.execute(insert(tables.user_numbers), numbers)
-        connection.execute(insert(tables.users), [user(number) for number in range(USERS)])
-        connection.execute(
-            insert(tables.groups),
-            [{"id": group, "name": f"course{n:03d}", "created_at": NOW} for n, group in enumerate(group_ids)],
-        )
-        connection.execute(
-            insert(tables.memberships),
-            [
-                {"group_id": group, "user_id": ids[number], "role": "owner" if number % 250 == 0 else "member"}
-                for number in range(USERS)
-                for group in {group_ids[number % GROUPS], group_ids[(number // 7) % GROUPS]}
-            ],
-        )
-        connection.execute(
-            insert(tables.workspaces),
-            [
-                {
-                    **{"id": workspace, "user_id": owner, "profile": "datascience", "state": "running"},
-                    **{"image": "kernelhub/datascience:latest", "memory_bytes": 2 * 1024**3, "cpus": 2.0, "pids": 512},
-                    **{"container_id": new_id(), "started_at": NOW, "last_activity_at": NOW},
-                }
-                for workspace, owner in workspaces
-            ],
-        )
-        connection.execute(
-            insert(tables.kernels),
-            [
-                {
-                    **{"id": new_uuid(), "workspace_id": workspace, "user_id": owner, "spec_name": "python3"},
-                    **{"state": "idle", "started_at": NOW, "last_activity_at": NOW, "executions": 3},
-                }
-                for workspace, owner in workspaces
-            ],
-        )
-    engine.dispose()
+PASSWORD = "seven otters juggle lanterns"
+ADMINISTRATOR, TEACHER = "root1", "teacher1"
+ROUNDS, STARTS = 25, 3
+PAGE_MS, LIST_MS = 150.0, 50.0
 
 
-async def add_administrator(settings: Settings) -> str:
-    """An administrator's token."""
-    store = Store(settings.sqlalchemy_url)
-    auth = make_auth(settings, store, SystemClock())
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked for, and in how many milliseconds it is to be answered."""
+
+    name: str
+    path: str
+    most: float = PAGE_MS
+    fields: dict[str, str] | None = None
+    first_event: bool = False
+
+
+ROSTER = "username,email,group\n" + "".join(
+    f"{person(number)},{person(number)}@example.edu,course{number % 7:03d}\n" for number in range(4_500, 9_500)
+)
+PAGES = (
+    Call("Now", "/hub/admin"),
+    Call("Now, busiest first", "/hub/admin?order=cpu&shown=all"),
+    Call("Now, events' first message", "/hub/admin/now/events", first_event=True),
+    Call("People", "/hub/admin/people"),
+    Call("People, page 900", "/hub/admin/people?page=900"),
+    Call("People, search", "/hub/admin/people?search=4999"),
+    Call("People, search that finds nobody", "/hub/admin/people?search=zzzzzz"),
+    Call("People, those of a group of 25,000", f"/hub/admin/people?group={LARGE}"),
+    Call("People, with a running container", "/hub/admin/people?shown=running"),
+    Call("People, who never came", "/hub/admin/people?shown=never"),
+    Call("People, disabled", "/hub/admin/people?shown=disabled"),
+    Call("People, last active first, page 500", "/hub/admin/people?order=activity&page=500"),
+    Call("People, longest away first", "/hub/admin/people?order=quiet"),
+    Call("People, newest first", "/hub/admin/people?order=new"),
+    Call("People, removed", "/hub/admin/people/removed"),
+    Call("a person", f"/hub/admin/users/{person(0)}"),
+    Call("roster, form", "/hub/admin/people/import"),
+    Call("roster, preview of 5,000 lines", "/hub/admin/people/import", fields={"text": ROSTER}),
+    Call("Groups", "/hub/admin/groups"),
+    Call("Groups, search", "/hub/admin/groups?search=course01"),
+    Call("a group of 25,000", f"/hub/admin/groups/{LARGE}"),
+    Call("a group of 25,000, page 240", f"/hub/admin/groups/{LARGE}?page=240"),
+    Call("a group of 25,000, search", f"/hub/admin/groups/{LARGE}?search=t2499"),
+    Call("History, 30 days", "/hub/admin/history"),
+    Call("History, a year", "/hub/admin/history?days=365"),
+    Call("Audit", "/hub/admin/audit"),
+    Call("Audit, page in the middle", "/hub/admin/audit?before=500000"),
+    Call("Audit, of a person", f"/hub/admin/audit?person={person(7)}"),
+    Call("Audit, of a rare action", "/hub/admin/audit?action=token.created"),
+    Call("Audit, of a noun", "/hub/admin/audit?action=sign_in."),
+    Call("Audit, a text", "/hub/admin/audit?text=10.3.7"),
+    Call("Audit, a text that is nowhere", "/hub/admin/audit?text=zzzzzz"),
+    Call("Settings", "/hub/admin/settings"),
+    Call("Profiles", "/hub/admin/profiles"),
+    Call("Platforms", "/hub/admin/platforms"),
+    Call("home", "/hub/home"),
+    Call("tokens", "/hub/token"),
+)
+OWNERS_PAGES = (
+    Call("Now, of a group of 25,000", "/hub/admin"),
+    Call("People, of a group of 25,000", "/hub/admin/people"),
+    Call("People, of a group of 25,000, search", "/hub/admin/people?search=1234"),
+    Call("History, a year of a group of 25,000", "/hub/admin/history?days=365"),
+)
+LISTS = (
+    Call("users, first page of 50", "/hub/api/users", LIST_MS),
+    Call("users, page of 200 in the middle", "/hub/api/users?limit=200&offset=25000", LIST_MS),
+    Call("users, last page", "/hub/api/users?offset=49990", LIST_MS),
+    Call("users, name_filter in the middle of names", "/hub/api/users?name_filter=t4999", LIST_MS),
+    Call("users, state=ready", "/hub/api/users?state=ready", LIST_MS),
+    Call("users, state=inactive", "/hub/api/users?state=inactive", LIST_MS),
+    Call("users, sort=-last_activity", "/hub/api/users?sort=-last_activity", LIST_MS),
+    Call("one user", f"/hub/api/users/{person(0)}", LIST_MS),
+    Call("groups, page of 50 with their members", "/hub/api/groups"),
+    Call("history", "/hub/api/history", LIST_MS),
+    Call("audit, page of 100", "/hub/api/audit?limit=100", LIST_MS),
+)
+
+
+async def prepare(settings: Settings) -> str:
+    """Rows, an administrator, a teacher who owns the large group; gives the administrator's token."""
+    await schema.upgrade(settings.sqlalchemy_url)
+    if not os.environ.get("SKIP_FILL"): await fill(settings.sqlalchemy_url)
+    store, clock = Store(settings.sqlalchemy_url), SystemClock()
+    auth = make_auth(settings, store, clock)
     try:
-        user = await auth.users.add("root1", Role.ADMIN, "bench")
-        return (await auth.tokens.create(user, "bench", timedelta(days=1), "bench"))[1]
+        administrator = await _add(auth, ADMINISTRATOR, Role.ADMIN)
+        teacher = await _add(auth, TEACHER, Role.USER)
+        async with store.unit() as unit:
+            group = await unit.groups.find_by_name(LARGE)
+            assert group is not None
+            await unit.groups.add_member(group.id, teacher.id, MemberRole.OWNER)
+        return (await auth.tokens.create(administrator, "bench", timedelta(days=90), "bench"))[1]
     finally:
         await auth.close()
         await store.close()
 
 
-class Serving:
-    """``kernelhub hub`` alone, asked directly as its proxy asks it: what is measured is the server."""
+async def _add(auth: Auth, name: str, role: Role):  # type: ignore[no-untyped-def]
+    user = await auth.users.add(name, role, "bench")
+    await auth.passwords.set(user, PASSWORD, "bench")
+    return user
 
-    def __init__(self, data_dir: Path) -> None:
+
+class Serving:
+    """``kernelhub hub`` alone, without its proxy: what is measured is the server."""
+
+    def __init__(self, settings: Settings) -> None:
         self.port = 18_081
-        environment = {**os.environ, "KERNELHUB_HUB_PORT": str(self.port), "KERNELHUB_RATE_LIMITS__REQUESTS": "0"}
-        environment["KERNELHUB_RATE_LIMITS__REQUESTS_FROM_ADDRESS"] = "0"
-        environment["KERNELHUB_DATA_DIR"] = str(data_dir)
+        environment = {**os.environ, "KERNELHUB_HUB_PORT": str(self.port), "KERNELHUB_START_WORKSPACE": "kernel"}
+        environment |= {"KERNELHUB_DATA_DIR": str(settings.data_dir), "KERNELHUB_RATE_LIMITS__REQUESTS": "0"}
+        environment |= {"KERNELHUB_RATE_LIMITS__REQUESTS_FROM_ADDRESS": "0"}
+        if settings.database_url is not None:
+            environment["KERNELHUB_DATABASE_URL"] = settings.database_url.get_secret_value()
         command = [sys.executable, "-m", "tests.bench.simulated_hub"]
-        self.log = (data_dir / "hub.log").open("w")
+        self.log = (settings.data_dir / "hub.log").open("w")
         began = time.perf_counter()
         self.process = subprocess.Popen(command, env=environment, stdout=self.log, stderr=subprocess.STDOUT)
         while not self._ready():
             if self.process.poll() is not None:
-                raise SystemExit((data_dir / "hub.log").read_text()[-3000:])
+                raise SystemExit((settings.data_dir / "hub.log").read_text()[-3000:])
             time.sleep(0.01)
-        self.start_seconds = time.perf_counter() - began
-        self.internal = (data_dir / "internal-token").read_text().strip()
+        self.start_wall, self.start_cpu = time.perf_counter() - began, cpu_ms(self.process.pid) / 1000
+        self.internal = (settings.data_dir / "internal-token").read_text().strip()
 
     def _ready(self) -> bool:
         try:
@@ -133,6 +171,10 @@ class Serving:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+    def browser(self, **headers: str) -> Browser:
+        """A browser, or with a token a script."""
+        return Browser(self.port, self.process.pid, {"X-Kernelhub-Internal": self.internal, **headers})
 
     def resident_mb(self) -> float:
         """What the hub's process holds."""
@@ -145,68 +187,78 @@ class Serving:
         self.log.close()
 
 
-def ask(hub: Serving, token: str, path: str, **headers: str) -> tuple[float, int]:
-    """Milliseconds at the server for one page, as its own answer's time, and the bytes of it."""
-    sent = {"Authorization": f"token {token}", "X-Kernelhub-Internal": hub.internal, **headers}
-    request = urllib.request.Request(f"http://127.0.0.1:{hub.port}{path}", headers=sent)
-    began = time.perf_counter()
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        size = len(answer.read())
-    return (time.perf_counter() - began) * 1000, size
+Row = tuple[str, ...]
 
 
-CALLS: dict[str, tuple[str, float]] = {
-    "list, first page of 50": ("/hub/api/users", 50),
-    "list, page of 200 in the middle": ("/hub/api/users?limit=200&offset=25000", 50),
-    "list, last page": ("/hub/api/users?offset=49990", 50),
-    "list, name_filter in the middle of names": ("/hub/api/users?name_filter=t4999", 50),
-    "list, state=ready": ("/hub/api/users?state=ready", 50),
-    "list, state=inactive": ("/hub/api/users?state=inactive", 50),
-    "list, sort=-last_activity": ("/hub/api/users?sort=-last_activity", 50),
-    "one user": ("/hub/api/users/student00000", 50),
-    "groups, page of 50 with their members": ("/hub/api/groups", 150),
-}
-"""What is asked, and in how many milliseconds it is to be answered. PERF adds the dashboard's pages."""
-
-
-def measured(hub: Serving, token: str) -> list[tuple[str, str, str]]:
-    """A row for each call. On a machine that does other things as well the fastest says most."""
+def measured(browser: Browser, calls: tuple[Call, ...], rounds: int) -> list[Row]:
+    """A row for each call."""
     rows = []
-    for name, (path, most) in CALLS.items():
-        ask(hub, token, path, **PAGINATED)
-        times = [ask(hub, token, path, **PAGINATED) for _ in range(ROUNDS)]
-        each = sorted(milliseconds for milliseconds, _ in times)
-        shown = f"{each[0]:.1f} | {statistics.median(each):.1f} | {each[int(len(each) * 0.95)]:.1f} ms"
-        rows.append((f"{name}, {times[0][1] // 1024} kB", shown, f"{most:.0f} ms"))
+    for call in calls:
+        try:
+            browser.cost(call.path, call.fields, first_event=call.first_event)
+            costs = [browser.cost(call.path, call.fields, first_event=call.first_event) for _ in range(rounds)]
+        except (RuntimeError, OSError) as error:
+            browser.close()
+            rows.append((call.name, str(error)[:60], "", "", f"{call.most:.0f} ms"))
+            continue
+        rows.append((call.name, *shown(costs), f"{call.most:.0f} ms"))
     return rows
 
 
-def run(keep: Path | None, show: Callable[[Table], None]) -> None:
+def shown(costs: list[Cost]) -> tuple[str, str, str]:
+    """Wall time, the server's processor time, and size. On a busy machine the fastest says most."""
+    wall = sorted(cost.wall for cost in costs)
+    cpu = statistics.median(cost.cpu for cost in costs)
+    spread = f"{wall[0]:.1f} | {statistics.median(wall):.1f} | {wall[int(len(wall) * 0.95)]:.1f} ms"
+    return spread, f"{cpu:.1f} ms", f"{costs[0].size // 1024} kB"
+
+
+def starts(settings: Settings) -> Row:
+    """How long the hub takes until it is ready."""
+    found = []
+    for _ in range(STARTS):
+        hub = Serving(settings)
+        found.append((hub.start_wall, hub.start_cpu))
+        hub.close()
+    wall = sorted(each for each, _ in found)
+    spread = f"{wall[0]:.2f} | {statistics.median(wall):.2f} | {wall[-1]:.2f} s"
+    return ("start of the hub until it is ready", spread, f"{min(cpu for _, cpu in found):.2f} s", "", "2 s")
+
+
+def run(settings: Settings, rounds: int, jupyterhub: Path | None, show: Callable[[Table], None]) -> None:
     """Fill, measure, print."""
-    data_dir = keep or Path(tempfile.mkdtemp(prefix="kh-many-", dir="/tmp"))
-    settings = Settings(data_dir=data_dir)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    kept = settings.data_dir / "bench-token"
+    if not kept.exists():
+        kept.write_text(asyncio.run(prepare(settings)))
+    load = os.getloadavg()[0]
+    rows = [starts(settings)]
+    hub = Serving(settings)
     try:
-        if not (data_dir / "kernelhub.db").exists():
-            data_dir.mkdir(parents=True, exist_ok=True)
-            asyncio.run(schema.upgrade(settings.sqlalchemy_url))
-            fill(settings)
-            token = asyncio.run(add_administrator(settings))
-            (data_dir / "bench-token").write_text(token)
-        token = (data_dir / "bench-token").read_text()
-        hub = Serving(data_dir)
-        try:
-            at_start = hub.resident_mb()
-            rows = measured(hub, token)
-            rows.append(("start of the hub until it is ready", f"{hub.start_seconds:.2f} s", "2 s"))
-            rows.append(("resident memory, at start", f"{at_start:.0f} MB", "200 MB"))
-            rows.append(("resident memory, after all calls", f"{hub.resident_mb():.0f} MB", "200 MB"))
-        finally:
-            hub.close()
+        resident = [f"{hub.resident_mb():.0f} MB at start"]
+        administrator, teacher = hub.browser(), hub.browser()
+        script = hub.browser(Authorization=f"token {kept.read_text()}")
+        administrator.sign_in(ADMINISTRATOR, PASSWORD)
+        teacher.sign_in(TEACHER, PASSWORD)
+        sections = {
+            "pages, as an administrator": measured(administrator, PAGES, rounds),
+            "pages, as the owner of a group": measured(teacher, OWNERS_PAGES, rounds),
+            "REST API": measured(script, LISTS, rounds),
+        }
+        resident.append(f"{hub.resident_mb():.0f} MB after all calls")
+        rows.append(("resident memory", ", ".join(resident), "", "", "200 MB"))
     finally:
-        if keep is None:
-            shutil.rmtree(data_dir, ignore_errors=True)
-    table = Table(f"measured with {USERS:,} users, {RUNNING:,} workspaces", "fastest | median | 95 %", "to reach")
+        hub.close()
+    database = "PostgreSQL" if settings.database_url is not None else "SQLite"
+    title = f"{USERS:,} users, {RUNNING:,} workspaces, {database}; load {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+    table = Table(title, "wall: fastest | median | 95 %", "processor", "size", "to reach", box=None)
     for row in rows:
+        table.add_row(*row)
+    for name, section in sections.items():
+        table.add_row(f"[bold]{name}")
+        for row in section:
+            table.add_row(*row)
+    for row in compared(jupyterhub, rounds) if jupyterhub is not None else []:
         table.add_row(*row)
     show(table)
 
@@ -215,7 +267,17 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description="Measure a hub with many users.")
     parser.add_argument("--keep", type=Path, help="Folder to fill once and to use again.")
-    run(parser.parse_args().keep, Console(width=110, highlight=False).print)
+    parser.add_argument("--postgresql", help="URL of an empty PostgreSQL database to use in place of SQLite.")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="How often each page is asked for.")
+    parser.add_argument("--jupyterhub", type=Path, help="An interpreter that has jupyterhub, to be measured as well.")
+    given = parser.parse_args()
+    data_dir = given.keep or Path(tempfile.mkdtemp(prefix="kh-many-", dir="/tmp"))
+    settings = Settings(data_dir=data_dir, database_url=given.postgresql)
+    try:
+        run(settings, given.rounds, given.jupyterhub, Console(width=140, highlight=False).print)
+    finally:
+        if given.keep is None:
+            shutil.rmtree(data_dir, ignore_errors=True)
 
 
 if __name__ == "__main__":

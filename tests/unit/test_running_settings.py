@@ -19,12 +19,6 @@ from hub.workspaces.profiles import profiles_of
 from proxy.kit.clock import ManualClock
 
 
-@pytest.fixture(autouse=True)
-def _no_file_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`load_settings` remembers the file for the process."""
-    monkeypatch.setattr("hub.config._config_file", None)
-
-
 @pytest.fixture
 def running(store: Store, clock: ManualClock, tmp_path: Path) -> Running:
     return Running(Settings(data_dir=tmp_path), store, clock)

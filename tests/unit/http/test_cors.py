@@ -23,7 +23,8 @@ from hub.domain.users import Role, User
 from hub.errors import Forbidden, NotSignedIn
 from hub.http.application import make_application
 from hub.http.cors import Source, check_socket_origin, is_shared, preflight_headers, source_of
-from hub.http.handler import INTERNAL_HEADER, UserHandler
+from hub.http.handler import INTERNAL_HEADER
+from hub.http.user_handler import UserHandler
 from tests.harness.grants import FakeAuthority, identity_of
 
 COLAB = "https://colab.research.google.com"

@@ -24,7 +24,8 @@ from hub.domain.scopes import Scope
 from hub.domain.users import Role, User
 from hub.errors import NotSignedIn, StoreUnavailable, TooManyRequests
 from hub.http.application import make_application
-from hub.http.handler import INTERNAL_HEADER, Access, HubHandler, UserHandler
+from hub.http.handler import INTERNAL_HEADER, Access, HubHandler
+from hub.http.user_handler import UserHandler
 from tests.harness.grants import FakeAuthority, identity_of
 
 TOKEN = "internal"

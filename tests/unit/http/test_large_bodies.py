@@ -14,9 +14,10 @@ from tornado.testing import bind_unused_port
 
 from hub.config import Settings
 from hub.http.application import make_application
-from hub.http.handler import INTERNAL_HEADER, Access, BodyTooLarge, HubHandler
+from hub.http.handler import INTERNAL_HEADER, Access, HubHandler
 from hub.http.held_bytes import HeldBytes
 from hub.http.services import Services
+from hub.http.streaming import BodyTooLarge
 from hub.jupyter.routes import routes as jupyter_routes
 from hub.web.routes import routes as web_routes
 
@@ -68,7 +69,7 @@ async def test_a_body_over_the_limit_is_413_and_none_of_it_is_kept(port: int, mo
 
 
 async def test_a_body_over_the_limit_that_never_arrives_is_413_too(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hub.http.handler.DROP_SECONDS", 0.1)
+    monkeypatch.setattr("hub.http.streaming.DROP_SECONDS", 0.1)
     assert b" 413 " in await answer_to(port, f"Content-Length: {300 * MIB}", b"x")
 
 

@@ -39,7 +39,7 @@ async def status(reader: Any) -> bytes:
 async def test_a_body_of_somebody_who_may_not_send_it_is_refused_and_none_of_it_is_kept(
     hub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub.http.handler.DROP_SECONDS", 0.2)
+    monkeypatch.setattr("hub.http.streaming.DROP_SECONDS", 0.2)
     held = hub.application.settings["held_bytes"]
     counted: list[int] = []
 

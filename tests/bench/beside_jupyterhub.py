@@ -1,0 +1,4 @@
+"""stub"""
+from pathlib import Path
+def compared(python: Path, rounds: int) -> list[tuple[str, ...]]:
+    return []
