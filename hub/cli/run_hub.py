@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import click
 
@@ -24,3 +25,4 @@ def command(settings: Settings, stop_workspaces: bool, supervised: bool) -> None
     raise_file_limit()
     configure_logs("hub", settings.log_format)
     asyncio.run(run(settings, stop_workspaces=stop_workspaces))
+    gc.freeze()  # or the interpreter would look through everything once more, for a second, before it ends
