@@ -165,6 +165,7 @@ class Arrivals:
             return user
         changed = replace(user, role=assertion.role)
         await unit.users.save(changed)
+        await unit.invitations.withdraw(user.id)
         details: dict[str, Any] = {"role": assertion.role, "provider": assertion.provider}
         actor = f"provider:{assertion.provider}"
         await unit.audit.add(AuditEvent(now, "user.role_changed", actor, user.id, address, details))

@@ -22,7 +22,7 @@ from hub.domain.roles import (
     owner_grants,
     resolved,
 )
-from hub.domain.scopes import INHERIT, MAX_SCOPES, Filter, InvalidScope, ScopeText, parse_scope, with_included
+from hub.domain.scopes import INHERIT, MAX_SCOPES, Filter, InvalidScope, Scope, ScopeText, parse_scope, with_included
 from hub.domain.users import ApiToken, Group, InvalidUsername, MemberRole, Role, User, normalise_username
 from hub.errors import BadRequest, Forbidden
 from hub.store.engine import Store
@@ -142,12 +142,19 @@ class Authority:
 
     # -- what may be given ------------------------------------------------------------------------------
 
-    async def check_no_more(self, giver: Identity, given: Grants, what: str) -> None:
-        """Raise Forbidden unless `given` is within what the giver holds now. `what`: what would hold it, in words."""
+    async def check_no_more(
+        self, giver: Identity, given: Grants, what: str, subject: str = "", *, audited: bool = True
+    ) -> None:
+        """Raise Forbidden, audited, unless `given` is within what the giver holds now.
+
+        `what`: what would hold it, in words; `subject`: the id of who would.
+        """
         beyond = given.beyond(giver.effective, await self.groups_that_matter(given, giver.effective))
         if beyond:
             most = [scope for scope in beyond if not any(scope in with_included(each) - {each} for each in beyond)]
             shown = ", ".join(most[:5]) + (", …" if len(most) > 5 else "")
+            if audited:
+                await self.refusals.note(giver, f"giving {what} more than is held", most[0], subject, "")
             raise Forbidden(
                 f"You cannot give {what} more than you may do yourself: {shown} is not yours to give so far."
             )
@@ -158,7 +165,7 @@ class Authority:
         receiver = user or UserId("")
         async with self._store.reading() as unit:
             custom = await self._of_roles(unit, self._applying(role, []), receiver)
-        await self.check_no_more(giver, _beyond_own(built_in_grants(role, receiver).join(custom), receiver), "a role")
+        await self.check_no_more(giver, _beyond_own(built_in_grants(role, receiver).join(custom), receiver), "a role", receiver)
 
     async def check_over(self, giver: Identity, user: User) -> None:
         """Whether the giver may act upon a user's account, who may hold no more than the giver beyond their own.
@@ -167,7 +174,7 @@ class Authority:
         renaming, ending sign-ins, resetting second factors. Raises Forbidden.
         """
         if user.id != giver.user.id:
-            await self.check_no_more(giver, _beyond_own(await self.grants_of(user), user.id), "somebody")
+            await self.check_no_more(giver, _beyond_own(await self.grants_of(user), user.id), "somebody", user.id)
 
     async def check_place(self, giver: Identity, group: Group, user: User, role: MemberRole) -> None:
         """Whether the giver may put a user into a group, as a member or an owner. Raises Forbidden.
@@ -177,10 +184,11 @@ class Authority:
         """
         mine, groups = giver.effective, await self.groups_of(user.id)
         if not all(mine.reach(scope).has_user(user.id, groups) for scope in OWNER_OVER_MEMBERS):
+            await self.refusals.note(giver, f"putting somebody into {group.name}", Scope.LIST_USERS, user.id, "")
             raise Forbidden(f"You cannot put {user.name} into a group: they are in none of yours.")
         await self.check_group(giver, group)
         if role is MemberRole.OWNER:
-            await self.check_no_more(giver, owner_grants([group.id], user.id), "an owner")
+            await self.check_no_more(giver, owner_grants([group.id], user.id), "an owner", user.id)
 
     async def check_group(self, giver: Identity, group: Group) -> None:
         """Whether the giver may make a group, rename one so, or fill it: roles of the configuration may come with it.

@@ -92,6 +92,11 @@ class Identity:
         grants = own_grants(user.role, user.id)
         return cls(user, PrincipalId(""), Credential.PASSWORD, grants=grants, present=False)
 
+    @property
+    def sits_there(self) -> bool:
+        """Whether it is proven that a person sits at a browser: a token never is, and scripts make tokens of `self`."""
+        return self.present and self.credential is Credential.COOKIE
+
     def with_presence(self) -> Identity:
         """The same, with presence proven."""
         return self if self.present else replace(self, present=True)

@@ -34,7 +34,7 @@ class Refusals:
 
         A database that does not answer loses the line, and the refusal stands.
         """
-        if not self._is_worth_a_line(identity.principal, what):
+        if not self._is_worth_a_line(identity.principal, f"{what} {subject}"):
             return
         details: dict[str, str | int | float | bool | None] = {"what": what, "by": identity.credential.value}
         if scope:

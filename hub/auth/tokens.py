@@ -80,7 +80,7 @@ class Tokens:
         else:
             wanted = granted(map(parse_scope, kept), maker.user.id)
         try:
-            await self._authority.check_no_more(maker, wanted, "a token")
+            await self._authority.check_no_more(maker, wanted, "a token", audited=maker.present)
         except Forbidden as error:
             if maker.present:
                 raise

@@ -115,6 +115,8 @@ class Users:
             current = await _find_dispensable(unit, user) if demoting else _existing(await unit.users.find(user.id))
             changed = replace(current, role=role)
             await unit.users.save(changed)
+            if changed.role != current.role:  # who made a link for the one they were gets nobody else by it
+                await unit.invitations.withdraw(user.id)
             await unit.sign_ins.rotate_soon(user.id, LONG_AGO)
             event = AuditEvent(now, "user.role_changed", actor, user.id, address, {"role": str(role)})
             await unit.audit.add(event)

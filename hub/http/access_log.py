@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("kernelhub.access")
 
 MAX_SHOWN_CHARS = 200
-_ONE_TIME_LINK = re.compile(r"(?i)\A(/hub/(?:setup|invitation)/).+", re.DOTALL)
+_ONE_TIME_LINK = re.compile(r"(?i)\A(/hub/(?:setup|invitation|lti/register)/).+", re.DOTALL)
 _QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/internal/activity"})
 
 

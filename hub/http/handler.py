@@ -70,7 +70,10 @@ class HubHandler(Permitted):
     """Only for public handlers that change nothing on behalf of a signed-in user."""
 
     needs_presence: ClassVar[bool] = False
-    """Whether browsers need proof of presence even for what is the user's own, such as second factors."""
+    """Whether it takes a browser with proof of presence even for what is the user's own, such as second factors.
+
+    A token does not do: a script can make one of what is its user's own, and would have the account for good.
+    """
 
     json_only: ClassVar[bool] = True
     """Whether a body that comes with a cookie must be declared as JSON, which another site's form cannot do."""
@@ -170,7 +173,9 @@ class HubHandler(Permitted):
 
     def check_presence(self) -> None:
         """Refuse what a browser's sign-in alone does not permit, whoever's it is."""
-        if (self.needs_presence and not self.identity.present) or self.lacks_presence():
+        if self.needs_presence and self.identity.credential is not Credential.COOKIE:
+            raise Forbidden("This is changed in a browser, where you confirm that it is you; no token can.")
+        if (self.needs_presence and not self.identity.sits_there) or self.lacks_presence():
             raise PresenceRequired(self.presence_wanted())
 
     def presence_wanted(self) -> str:

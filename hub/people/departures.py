@@ -110,7 +110,7 @@ class Departures:
         return marked
 
     async def restore(self, user: User, actor: str, address: str = "", name: str = "") -> User:
-        """Let somebody who is marked in again, under their name of before or another.
+        """Let somebody who is marked in again, under their name of before or another; who was disabled before stays so.
 
         Raises Conflict when the name was given to somebody else meanwhile, NotFound.
         """
@@ -119,7 +119,11 @@ class Departures:
             current = await unit.users.find(user.id)
             if current is None:
                 raise NotFound("This user is gone for good.")
-            restored = replace(current, removed_at=None, disabled_at=None, name=wanted)
+            if current.removed_at is None:
+                raise NotFound("This user is restored already.")
+            was_disabled = current.disabled_at is not None and current.disabled_at < current.removed_at
+            disabled_at = current.disabled_at if was_disabled else None
+            restored = replace(current, removed_at=None, disabled_at=disabled_at, name=wanted)
             await unit.users.save(restored)
             await unit.audit.add(AuditEvent(now, "user.restored", actor, user.id, address, {"name": wanted}))
         self._recent.clear()
@@ -142,12 +146,16 @@ class Departures:
     async def finish(self, user: User, actor: str = "hub", address: str = "") -> None:
         """Archive the files of somebody who is marked, then delete everything of theirs.
 
-        A step that fails leaves the later ones undone, and the next time begins again. Raises OSError, HubError.
+        A step that fails leaves the later ones undone, and the next time begins again. Raises OSError, HubError,
+        and Conflict for somebody who was restored meanwhile: an archive takes its time.
         """
+        async with self._store.reading() as unit:
+            _require_marked(await unit.users.find(user.id))
         await self._stop(user, "the account is being deleted", actor)
         now = self._clock.now()
         archive = await self._archive(user) if self._rules.archived else None
         async with self._store.unit() as unit:
+            _require_marked(await unit.users.find(user.id))
             await unit.users.delete(user.id)
             details = {"name": former_name(user), "archive": archive.name if archive is not None else None}
             await unit.audit.add(AuditEvent(now, "user.deleted", actor, user.id, address, details))
@@ -185,6 +193,11 @@ class Departures:
         for file in self.archives.iterdir():
             if file.stat().st_mtime < oldest:
                 file.unlink(missing_ok=True)
+
+
+def _require_marked(user: User | None) -> None:
+    if user is None or user.removed_at is None:
+        raise Conflict("This user was restored meanwhile, or is gone already; nothing was deleted.")
 
 
 def marked_name(user: User) -> str:

@@ -34,12 +34,11 @@ class Invitations:
         statement = update(invitations).where(_usable(digest, purpose, now)).values(used_at=now)
         return _optional(await self._db.row(statement.returning(*invitations.c)))
 
-    async def withdraw(self, user_id: UserId | None, purpose: str) -> int:
-        """Delete the unused links that a user (None: nobody yet) has for this purpose. How many."""
+    async def withdraw(self, user_id: UserId | None, purpose: str = "") -> int:
+        """Delete the unused links that a user (None: nobody yet) has for this purpose, or for any. How many."""
         of_user = invitations.c.user_id.is_(None) if user_id is None else invitations.c.user_id == user_id
-        return await self._db.count(
-            delete(invitations).where(of_user, invitations.c.purpose == purpose, invitations.c.used_at.is_(None))
-        )
+        unused = delete(invitations).where(of_user, invitations.c.used_at.is_(None))
+        return await self._db.count(unused.where(invitations.c.purpose == purpose) if purpose else unused)
 
     async def prune(self, before: datetime) -> int:
         """Delete links that expired before this time. How many."""

@@ -22,6 +22,11 @@ class Passwords:
         row = await self._db.row(select(passwords.c.hash).where(passwords.c.user_id == user_id))
         return None if row is None else str(row.hash)
 
+    async def changed_at(self, user_id: UserId) -> datetime | None:
+        """When the password was set last, None if there is none."""
+        row = await self._db.row(select(passwords.c.changed_at).where(passwords.c.user_id == user_id))
+        return None if row is None else row.changed_at
+
     async def save(self, user_id: UserId, hash: str, at: datetime) -> None:
         """Set the user's password hash. Raises Conflict if the user does not exist.
 

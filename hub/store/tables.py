@@ -64,6 +64,13 @@ users = Table(
     Column("removed_at", UtcDateTime),
     Index(None, "last_activity_at"),
     Index(None, "created_at"),
+    # Those who are marked are few beside all others.
+    Index(
+        "ix_users_removed",
+        "removed_at",
+        sqlite_where=text("removed_at IS NOT NULL"),
+        postgresql_where=text("removed_at IS NOT NULL"),
+    ),
 )
 
 passwords = Table(
@@ -228,6 +235,7 @@ memberships = Table(
     Column("role", PlainText, nullable=False, server_default="member"),
     Column("source", PlainText, nullable=False, server_default="hub"),
     Index(None, "user_id"),
+    Index(None, "group_id", "role"),
 )
 
 workspaces = Table(

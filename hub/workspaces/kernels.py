@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -89,13 +90,16 @@ class Kernels:
             started_at=now,
             last_activity_at=now,
         )
-        async with self._store.unit() as unit:
-            if await unit.kernels.find(kernel.id) is not None:
-                raise Conflict(f"A kernel with the id {kernel.id} exists already.")
-            if len(await unit.kernels.list_for(user.id)) >= MAX_KERNELS:
-                raise Conflict(f"You have {MAX_KERNELS} kernels; shut one down first.")
-            await unit.kernels.add(kernel)
-            await unit.lives.kernel_started(workspace.id)
+        async with self._turn(user):
+            if self._quotas is not None:
+                await self._quotas.check_kernel(user)  # others may have started some meanwhile
+            async with self._store.unit() as unit:
+                if await unit.kernels.find(kernel.id) is not None:
+                    raise Conflict(f"A kernel with the id {kernel.id} exists already.")
+                if len(await unit.kernels.list_for(user.id)) >= MAX_KERNELS:
+                    raise Conflict(f"You have {MAX_KERNELS} kernels; shut one down first.")
+                await unit.kernels.add(kernel)
+                await unit.lives.kernel_started(workspace.id)
         folder = str(PurePosixPath(path).parent)
         cwd = "" if folder == "." else folder
         try:
@@ -110,6 +114,9 @@ class Kernels:
                 raise await self._kernelspecs.unknown(user, choice.listed) from error
             raise
         return KernelModel(kernel, self._connections.to_kernel(kernel.id))
+
+    def _turn(self, user: User) -> AbstractAsyncContextManager[object]:
+        return self._quotas.turn(user) if self._quotas is not None else nullcontext()
 
     async def list(self, user: User) -> list[KernelModel]:
         """All of a user's kernels, oldest first."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from weakref import WeakValueDictionary
 
 from hub.config.limits import DefaultLimits
 from hub.domain.audit import AuditEvent
@@ -36,6 +38,9 @@ from proxy.kit.clock import Clock
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 60.0
+QUIET_SECONDS = 60.0
+"""The same refusal of the same person is not audited again for this long."""
+MAX_REMEMBERED = 4096
 WARNED_FOR = timedelta(minutes=15)
 """Between the word that somebody's hours are used up and the end of their containers."""
 _USED_UP = "Your hours of containers in seven days are used up. What runs is stopped in 15 minutes: save your work."
@@ -73,6 +78,12 @@ class Quotas:
         self._defaults = defaults
         self._size_of = size_of
         self._recount = recount
+        self._turns: WeakValueDictionary[UserId, asyncio.Lock] = WeakValueDictionary()
+        self._audited: OrderedDict[tuple[UserId, str], float] = OrderedDict()
+
+    def turn(self, user: User) -> asyncio.Lock:
+        """Held from the question whether one more may start until it counts: of many asked at once one is first."""
+        return self._turns.setdefault(user.id, asyncio.Lock())
 
     async def standing(self, user: User) -> Standing:
         """What the user may have and has now."""
@@ -136,10 +147,21 @@ class Quotas:
         )
 
     async def _refused(self, user: User, reason: str) -> None:
-        async with self._store.unit() as unit:
-            event = AuditEvent(self._clock.now(), "quota.refused", user.id, user.id, details={"reason": reason})
-            await unit.audit.add(event)
+        if self._is_worth_a_line(user.id, reason):
+            async with self._store.unit() as unit:
+                event = AuditEvent(self._clock.now(), "quota.refused", user.id, user.id, details={"reason": reason})
+                await unit.audit.add(event)
         raise QuotaExceeded(reason)
+
+    def _is_worth_a_line(self, user: UserId, reason: str) -> bool:
+        """Whoever asks again and again does not fill the audit log."""
+        now = self._clock.monotonic()
+        if now - self._audited.get((user, reason), float("-inf")) < QUIET_SECONDS:
+            return False
+        self._audited[(user, reason)] = now
+        while len(self._audited) > MAX_REMEMBERED:
+            self._audited.popitem(last=False)
+        return True
 
 
 async def hours_since(unit: Unit, user: UserId, since: datetime, now: datetime) -> float:

@@ -255,10 +255,11 @@ class Workspaces:
                             raise
                         await self._apply(workspace.id, life.ObservedGone(seen.reason or "the container ended"))
                 case WorkspaceState.STOPPED:
-                    if self._quotas is not None:
-                        await self._quotas.check_container(user)
                     await self._refresh_profile(workspace, user)
-                    transition = await self._apply(workspace_id, life.StartRequested())
+                    async with self._quotas.turn(user) if self._quotas is not None else nullcontext():
+                        if self._quotas is not None:
+                            await self._quotas.check_container(user)
+                        transition = await self._apply(workspace_id, life.StartRequested())
                     if any(isinstance(effect, life.StartContainer) for effect in transition.effects):
                         await self._start(transition.workspace, user)
                 case WorkspaceState.STARTING:

@@ -50,6 +50,7 @@ DEFAULTS: dict[str, Any] = {
 NEW_INDEXES = {
     "users": [["last_activity_at"], ["created_at"]],
     "sign_ins": [["previous_digest"], ["provider_issuer", "provider_subject"]],
+    "memberships": [["group_id", "role"]],
 }
 
 
@@ -62,6 +63,8 @@ def upgrade() -> None:
     for table, indexes in NEW_INDEXES.items():
         for names in indexes:
             op.create_index(op.f(_index(table, names)), table, names)
+    marked = sa.text("removed_at IS NOT NULL")
+    op.create_index("ix_users_removed", "users", ["removed_at"], sqlite_where=marked, postgresql_where=marked)
     op.create_table(
         "provider_identities",
         sa.Column("issuer", TEXT, nullable=False),
@@ -143,6 +146,7 @@ def downgrade() -> None:
         "provider_identities",
     ):
         op.drop_table(table)
+    op.drop_index("ix_users_removed", "users")
     for table, indexes in NEW_INDEXES.items():
         for names in indexes:
             op.drop_index(op.f(_index(table, names)), table)

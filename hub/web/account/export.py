@@ -80,7 +80,7 @@ async def gather(unit: Unit, user: User) -> dict[str, Any]:
         "containers": [_shown(one, "user_id") for one in await unit.lives.list_for(user.id, limit=MAX_ROWS)],
         "messages": [_shown(one, "user_id") for one in await unit.messages.list_for(user.id, MAX_ROWS)],
         "views_of_files": [_shown(one, "user_id") for one in await unit.views.list_for(user.id, MAX_ROWS)],
-        "events": [_event(event) for event in await unit.audit.list(limit=MAX_ROWS, subject=user.id)],
+        "events": [_event(event, user) for event in await unit.audit.list(limit=MAX_ROWS, subject=user.id)],
     }
 
 
@@ -89,6 +89,7 @@ def _shown(value: object, *left_out: str) -> dict[str, Any]:
     return {name: said for name, said in fields.items() if name not in left_out}
 
 
-def _event(event: AuditEvent) -> dict[str, Any]:
-    said = {"at": event.at, "action": event.action, "by": event.actor, "from": event.address}
-    return {**said, "details": dict(event.details)}
+def _event(event: AuditEvent, user: User) -> dict[str, Any]:
+    """An event; where somebody else acted, their address is none of the user's business."""
+    own = {"from": event.address} if event.actor == user.id else {}
+    return {"at": event.at, "action": event.action, "by": event.actor, **own, "details": dict(event.details)}

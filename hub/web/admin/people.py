@@ -153,6 +153,7 @@ class BulkAction(PeoplePage):
         group = None
         if action in ("join", "leave"):
             group = await services.groups.get(self.field("group", 128))
+            await self.require(Scope.GROUPS, group=group)
 
         async def act(user: User) -> None:
             if user.id == actor and action in ("disable", "delete"):

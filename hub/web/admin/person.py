@@ -155,6 +155,7 @@ class PersonAction(PersonPage):
     async def _move(self, action: str, person: User) -> None:
         services, actor, address = self.services, self.identity.user.id, self.address
         group = await services.groups.get(self.field("group", 128))
+        await self.require(Scope.GROUPS, group=group)
         if action == "leave":
             await services.groups.remove_members(group, [person], actor, address)
             return

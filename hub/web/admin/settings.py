@@ -6,17 +6,28 @@ from typing import Any, ClassVar
 
 from hub.config import Culling
 from hub.config.announcement import MAX_ANNOUNCEMENT_CHARS, Announcement
+from hub.config.limits import DefaultLimits
 from hub.config.values import Section
 from hub.domain.scopes import Scope
 from hub.errors import BadRequest, Conflict, HubError
 from hub.running_settings import DefaultProfile, RegistrationSetting
 from hub.web.admin.page import AdminPage
-from hub.web.setting_forms import WrongForm, made, moment_text, read_moment, span_or_never, span_text
+from hub.web.setting_forms import (
+    WrongForm,
+    made,
+    moment_text,
+    read_moment,
+    read_size,
+    size_text,
+    span_or_never,
+    span_text,
+)
 
 _SAVED = {
     "announcement": "The announcement was saved.",
     "registration": "Who may make an account was saved.",
     "culling": "When idle things end was saved.",
+    "limits": "How much everybody may have was saved.",
     "default_profile": "The default profile was saved.",
 }
 REGISTRATION = (
@@ -59,7 +70,7 @@ class SettingsPage(AdminPage):
             typed=typed or {},
             current=current,
             fixed=current.fixed,
-            fields=_fields(current.announcement, current.culling),
+            fields=_fields(current.announcement, current.culling, current.limits),
             registration=REGISTRATION,
             profiles=[name for name, profile in current.profiles.items() if profile.is_for_everybody],
             groups=groups,
@@ -77,7 +88,7 @@ class SettingForm(SettingsPage):
 
     async def post(self, section: str) -> None:
         """Save a section; what is wrong is shown at its field."""
-        names = {"announcement", "registration", "culling", "default_profile"}
+        names = {"announcement", "registration", "culling", "limits", "default_profile"}
         if section not in names:
             raise BadRequest("There is no such setting.")
         typed = {name: self.field(name) for name in self.request.body_arguments if name != "_xsrf"}
@@ -108,9 +119,11 @@ class SettingForm(SettingsPage):
             if "cull_connected" in free:
                 values["cull_connected"] = bool(typed.get("cull_connected"))
             return made(Culling, values)
+        mistakes: dict[str, str] = {}
+        if section == "limits":
+            return self._read_limits(typed)
         if typed.get("clear"):
             return Announcement()
-        mistakes: dict[str, str] = {}
         moments = {}
         for name in ("since", "until"):
             try:
@@ -121,8 +134,23 @@ class SettingForm(SettingsPage):
         values = {"text": text, "kind": typed.get("kind", "info"), "group": typed.get("group", ""), **moments}
         return made(Announcement, values, mistakes)
 
+    def _read_limits(self, typed: dict[str, str]) -> DefaultLimits:
+        current, mistakes = self.services.running.current, {}
+        values: dict[str, Any] = current.limits.model_dump()
+        for name in values:
+            if f"limits.{name}" in current.fixed:
+                continue
+            text = typed.get(name, "").strip().replace(",", ".")
+            values[name] = text or None
+            if name == "disk_bytes":
+                try:
+                    values[name] = read_size(text)
+                except ValueError as error:
+                    mistakes[name] = str(error)
+        return made(DefaultLimits, values, mistakes)
 
-def _fields(announcement: Announcement, culling: Culling) -> dict[str, str]:
+
+def _fields(announcement: Announcement, culling: Culling, limits: DefaultLimits) -> dict[str, str]:
     return {
         "text": announcement.text,
         "kind": announcement.kind,
@@ -131,4 +159,8 @@ def _fields(announcement: Announcement, culling: Culling) -> dict[str, str]:
         "group": announcement.group,
         "kernel_idle": span_text(culling.kernel_idle),
         "workspace_empty": span_text(culling.workspace_empty),
+        "containers": str(limits.containers or ""),
+        "kernels": str(limits.kernels or ""),
+        "hours_per_week": f"{limits.hours_per_week:g}" if limits.hours_per_week else "",
+        "disk_bytes": size_text(limits.disk_bytes),
     }

@@ -182,7 +182,7 @@ class Callback(_ProviderPage):
         )
 
     async def _link(self, user: User, assertion: Assertion) -> None:
-        if not self.identity.present:
+        if not self.identity.sits_there:
             raise PresenceRequired("That it is you was confirmed too long ago. Confirm it and link once more.")
         await self.services.arrivals.link(user, assertion, self.address)
 

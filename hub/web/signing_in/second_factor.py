@@ -102,8 +102,13 @@ class SecondFactorPage(PasswordDoor):
         async with services.store.reading() as unit:
             found = await unit.sign_in_attempts.find(digest, PURPOSE, services.clock.now())
             user = await unit.users.find(UserId(found.data["user"])) if found is not None else None
+            changed_at = await unit.passwords.changed_at(user.id) if user is not None else None
         if found is None or user is None or is_barred(user):
             return None
+        if changed_at is None or changed_at > found.created_at:
+            return None  # begun with a password that counts no more
+        if found.data["set_up"] and await services.second_factors.has_one(user):
+            return None  # who has one is asked for it, and adds no other without it
         return Attempt(digest, user, found.data["next"], found.data["set_up"])
 
     async def _check(self, attempt: Attempt) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import tarfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -164,3 +164,31 @@ async def test_archives_go_when_they_were_kept_for_long_enough(place: Place) -> 
     place.clock.advance(timedelta(days=1))
     await place.departures.finish_due()
     assert list(place.departures.archives.iterdir()) == []
+
+
+async def test_who_is_restored_while_their_archive_is_made_is_not_deleted(place: Place) -> None:
+    ada = await place.add("ada")
+    await place.contents.of(ada).new_untitled("", ext=".txt")
+    marked = await place.departures.mark(ada, "root")
+    place.clock.advance(GRACE)
+    stop = place.stop
+
+    async def restored_meanwhile(user: User, reason: str, actor: str) -> None:
+        await stop(user, reason, actor)
+        await place.departures.restore(marked, "root")
+
+    place.stop = restored_meanwhile  # type: ignore[method-assign]
+    assert await place.departures.finish_due() == 0
+    found = await place.user(ada)
+    assert found is not None and found.name == "ada"
+    assert (place.folders.home(ada.id) / "untitled.txt").exists()
+
+
+async def test_who_was_disabled_before_is_so_when_restored(place: Place) -> None:
+    ada = await place.add("ada")
+    async with place.store.unit() as unit:
+        await unit.users.save(replace(ada, disabled_at=place.clock.now()))
+    place.clock.advance(timedelta(days=1))
+    marked = await place.departures.mark(ada, "root")
+    restored = await place.departures.restore(marked, "root")
+    assert restored.disabled_at is not None

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from hub.config import Culling, Profile
+from hub.config.limits import DefaultLimits
 from hub.domain.audit import AuditEvent
 from hub.domain.history import Begin, End, Outcome, Run
 from hub.domain.ids import GroupId, WorkspaceId, new_id
@@ -179,6 +180,22 @@ async def test_a_wrong_time_is_told_at_its_field_and_nothing_is_saved(site: Site
     assert 'id="wrong-kernel_idle"' in answer.text
     assert 'value="soon"' in answer.text
     assert site.services.running.current.culling == Culling()
+
+
+async def test_everybodys_limits_are_set_and_taken_away(site: Site) -> None:
+    admin = await site.signed_in("root", Role.ADMIN)
+    page = "/hub/admin/settings"
+    fields = {"kernels": "3", "hours_per_week": "12,5", "disk_bytes": "10"}
+    answer = await admin.submit(f"{page}/limits", fields, page)
+    assert answer.location == f"{page}?saved=limits#limits"
+    limits = site.services.running.current.limits
+    assert (limits.containers, limits.kernels, limits.hours_per_week) == (None, 3, 12.5)
+    assert limits.disk_bytes == 10 * 1024**3
+    assert (await admin.get(page)).value_of("disk_bytes") == "10 GiB"
+    for wrong in ({"kernels": "-1"}, {"hours_per_week": "many"}, {"disk_bytes": "much"}):
+        assert (await admin.submit(f"{page}/limits", wrong, page)).status == 400
+    await admin.submit(f"{page}/limits", {}, page)
+    assert site.services.running.current.limits == DefaultLimits()
 
 
 async def test_culling_times_change_without_a_restart_and_the_change_is_recorded(site: Site) -> None:
