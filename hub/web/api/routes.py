@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tornado.routing import URLSpec
 
-from hub.web.api import culling, documentation, groups, info, records, servers, tokens, users
+from hub.web.api import culling, documentation, groups, info, quota, records, servers, tokens, users
 
 _ID = r"([0-9a-f-]{1,64})"
 _NAME = r"([^/]+)"
@@ -31,6 +31,7 @@ def api_routes() -> list[URLSpec]:
         URLSpec(rf"{user}/servers/{_NAME}", servers.Server),
         URLSpec(rf"{user}/servers/{_NAME}/progress", servers.ServerProgress),
         URLSpec(rf"{user}/culling", culling.CullingHandler),
+        URLSpec(rf"{user}/quota", quota.QuotaHandler),
         URLSpec(rf"{user}/tokens", tokens.UserTokens),
         URLSpec(rf"{user}/tokens/{_ID}", tokens.OneToken),
         URLSpec(r"/hub/api/groups", groups.GroupsList),

@@ -208,6 +208,8 @@ async def records_as_described(program: Checked) -> None:
     assert (await program("GET", "/audit?limit=x")).status == 400
     assert (await program("GET", "/history?days=7")).json()["by_person"] == []
     assert (await program("GET", "/settings")).json()["culling"]["kernel_idle"] == "PT4H"
+    quota = (await program("GET", "/users/root1/quota")).json()
+    assert (quota["quota"]["kernels"], quota["use"]["disk"]) == (None, "fine")
     assert (await program("PATCH", "/settings/culling", {"kernel_idle": "2h"})).json()["kernel_idle"] == "PT2H"
     assert (await program("PATCH", "/settings/culling", {"kernel_idle": "soon"})).status == 400
     assert (await program("PATCH", "/settings/nothing", {})).status == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -12,11 +13,14 @@ import pytest
 from hub.config.limits import DefaultLimits
 from hub.domain.history import Begin, End, Outcome, Run
 from hub.domain.ids import GroupId, KernelId, UserId, WorkspaceId, new_id, new_uuid
+from hub.domain.kernel_names import Choice
 from hub.domain.kernels import Kernel, KernelState
 from hub.domain.users import Group, Role, User
 from hub.domain.workspace import Limits, Workspace, WorkspaceState
 from hub.errors import NoSpace, QuotaExceeded
 from hub.store.engine import Store
+from hub.workspaces.connections import Connections
+from hub.workspaces.kernels import Kernels
 from hub.workspaces.quotas import WARNED_FOR, HoursWatch, Quotas
 from proxy.kit.clock import ManualClock
 
@@ -180,3 +184,51 @@ async def test_who_is_given_more_hours_goes_on(place: Place) -> None:
     place.clock.advance(WARNED_FOR)
     await watch.look()
     assert place.stopped == []
+
+
+class Obliging:
+    """A container whose agent starts whatever it is asked to, in its own time."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    async def choose(self, user: User, wanted: str) -> Choice:
+        return Choice("p", wanted, wanted)
+
+    async def ensure(self, user: User, profile: str) -> Workspace:
+        await asyncio.sleep(0)
+        return self.workspace
+
+    def client(self, workspace_id: WorkspaceId) -> Any:
+        return self
+
+    async def start_kernel(self, *_: Any) -> None:
+        pass
+
+    def forget_status(self, workspace_id: WorkspaceId) -> None:
+        pass
+
+
+async def test_of_twenty_kernels_asked_for_at_once_the_quota_lets_one_start(place: Place) -> None:
+    ada = await place.user(kernels=1)
+    part: Any = Obliging(await place.ran(ada, 1, is_running=True))
+    kernels = Kernels(place.store, part, part, part, Connections(place.clock), place.clock, place.quotas)
+    outcomes = await asyncio.gather(*(kernels.start(ada, "python3") for _ in range(20)), return_exceptions=True)
+    assert sum(isinstance(outcome, QuotaExceeded) for outcome in outcomes) == 19
+    async with place.store.reading() as unit:
+        assert len(await unit.kernels.list_for(ada.id)) == 1
+
+
+async def test_who_asks_again_and_again_does_not_fill_the_audit_log(place: Place) -> None:
+    ada, quotas = await place.user(containers=1), place.quotas
+    await place.ran(ada, 1, is_running=True)
+    for _ in range(20):
+        with pytest.raises(QuotaExceeded):
+            await quotas.check_container(ada)
+    async with place.store.reading() as unit:
+        assert len(await unit.audit.list(action_prefix="quota.refused")) == 1
+    place.clock.advance(timedelta(minutes=2))
+    with pytest.raises(QuotaExceeded):
+        await quotas.check_container(ada)
+    async with place.store.reading() as unit:
+        assert len(await unit.audit.list(action_prefix="quota.refused")) == 2

@@ -11,14 +11,16 @@ from typing import Any, cast
 import pytest
 
 from hub.config import Profile, Settings
+from hub.config.limits import DefaultLimits
 from hub.domain.ids import KernelId, SessionId, WorkspaceId
 from hub.domain.kernels import Kernel, KernelState, Session
 from hub.domain.users import Role, User
 from hub.domain.workspace import Started, Stopped, Workspace, WorkspaceState
-from hub.errors import AgentSilent, EngineSilent, NotFound, StartFailed
+from hub.errors import AgentSilent, EngineSilent, NotFound, QuotaExceeded, StartFailed
 from hub.spawn.folders import Folders
 from hub.spawn.protocol import Observation, Presence
 from hub.store.engine import Store
+from hub.workspaces.quotas import Quotas
 from hub.workspaces.service import Workspaces
 from proxy.kit.clock import ManualClock
 
@@ -251,3 +253,19 @@ async def test_a_profile_that_there_is_not_starts_nothing(
     with pytest.raises(NotFound, match="datascience, statistics"):
         await workspaces.ensure(ada, profile)
     assert world.starts == 0 and await workspaces.list_for(ada) == []
+
+
+async def test_of_two_containers_asked_for_at_once_the_quota_lets_one_start(
+    store: Store, world: World, clock: ManualClock, data_dir: Path, ada: User
+) -> None:
+    part = cast(Any, world)
+    settings = Settings(data_dir=data_dir, profiles={"datascience": Profile(), "statistics": Profile(image="r")})
+    quotas = Quotas(store, clock, lambda: DefaultLimits(containers=1), lambda user: 0, lambda user: None)
+    service = Workspaces(
+        settings, store, part, Folders(data_dir, None, None), part, part, clock, profiles=None, quotas=quotas
+    )
+    asked = (service.ensure(ada, name) for name in ("datascience", "statistics"))
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes].count(QuotaExceeded) == 1
+    assert world.starts == 1
+    await service.close()
