@@ -60,6 +60,9 @@ class Assertion:
     """The provider's id of its own session with this browser, for its logout messages."""
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What the provider's part wants to find with the sign-in later; secrets sealed (hub.auth.secrets)."""
+    hub_groups: bool = False
+    """Whether `groups` may name groups that the hub's people keep: only where an administrator wrote those names into
+    the settings. Otherwise a name that happens to match would make a platform's teacher the owner of a team."""
     leave_other_groups: bool = False
     """Whether groups that are not named stay as they are: a learning platform names one course at a time."""
 
@@ -175,7 +178,12 @@ class Arrivals:
         if assertion.groups is None:
             return
         changes = await unit.identities.put_into_groups(
-            user.id, assertion.provider, assertion.groups, now, leave_others=assertion.leave_other_groups
+            user.id,
+            assertion.provider,
+            assertion.groups,
+            now,
+            hub_groups=assertion.hub_groups,
+            leave_others=assertion.leave_other_groups,
         )
         if changes:
             details: dict[str, Any] = {"changes": " ".join(changes), "provider": assertion.provider}

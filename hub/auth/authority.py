@@ -165,7 +165,9 @@ class Authority:
         receiver = user or UserId("")
         async with self._store.reading() as unit:
             custom = await self._of_roles(unit, self._applying(role, []), receiver)
-        await self.check_no_more(giver, _beyond_own(built_in_grants(role, receiver).join(custom), receiver), "a role", receiver)
+        await self.check_no_more(
+            giver, _beyond_own(built_in_grants(role, receiver).join(custom), receiver), "a role", receiver
+        )
 
     async def check_over(self, giver: Identity, user: User) -> None:
         """Whether the giver may act upon a user's account, who may hold no more than the giver beyond their own.

@@ -10,6 +10,7 @@ from datetime import timedelta
 from hub.auth.passwords import Passwords
 from hub.auth.users import username
 from hub.config.sign_in import Registration as Rule
+from hub.domain.addresses import address_key
 from hub.domain.audit import AuditEvent
 from hub.domain.ids import new_id
 from hub.domain.users import Role, User
@@ -157,7 +158,7 @@ class Registrations:
         return user
 
     async def _count_try(self, address: str) -> None:
-        key = ("registration", hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest())
+        key = ("registration", hashlib.sha256(address_key(address).encode("utf-8", "surrogatepass")).hexdigest())
         async with self._store.unit() as unit:
             counts = await unit.sign_in_failures.add([key], self._clock.now(), _HOUR)
         if counts[key] > MOST_PER_ADDRESS:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
+from hub.domain.addresses import address_key
 from hub.domain.audit import AuditEvent
 from hub.errors import TooManyRequests
 from hub.store.engine import Store
@@ -120,7 +121,7 @@ class Throttle:
 
     def failures_of(self, account: str, address: str) -> int:
         """Failures of this account at this address, the attempt under way included."""
-        failures = self._failures.get((Kind.ACCOUNT_AT_ADDRESS, account, address))
+        failures = self._failures.get(_keys(account, address)[0])
         return failures.count if failures is not None else 0
 
     def _bound(self) -> None:
@@ -166,7 +167,7 @@ class SharedThrottle:
 
     async def succeeded(self, account: str, address: str) -> None:
         """Take the attempt back, and forget this person's own failures; writes only where there were some."""
-        key = _stored((Kind.ACCOUNT_AT_ADDRESS, account, address))
+        key = _stored(_keys(account, address)[0])
         had = self._here.failures_of(account, address) > 1
         self._here.succeeded(account, address)
         if had:
@@ -175,10 +176,11 @@ class SharedThrottle:
 
 
 def _keys(account: str, address: str) -> list[tuple[Kind, str, str]]:
+    place = address_key(address)
     return [
-        (Kind.ACCOUNT_AT_ADDRESS, account, address),
+        (Kind.ACCOUNT_AT_ADDRESS, account, place),
         (Kind.ACCOUNT, account, ""),
-        (Kind.ADDRESS, "", address),
+        (Kind.ADDRESS, "", place),
     ]
 
 

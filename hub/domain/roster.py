@@ -8,11 +8,13 @@ import io
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from hub.domain.groups import InvalidGroup, normalise_group_name
-from hub.domain.users import InvalidUsername, MemberRole, User, normalise_username
+from hub.domain.users import InvalidUsername, MemberRole, normalise_username
 
 MAX_ROWS = 5000
 MAX_ROSTER_BYTES = 1024 * 1024
@@ -102,8 +104,25 @@ class Plan:
     @property
     def digest(self) -> str:
         """What tells this plan from any other: if it is another when it is carried out, things have changed."""
-        said = [[asdict(step) for step in self.steps], [asdict(row) for row in self.rows.values()]]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        steps = [(step.change, step.name, step.group, step.text) for step in self.steps]
+        rows = [(r.line, r.name, r.display_name, r.email, r.groups, r.role) for r in self.rows.values()]
+        return hashlib.sha256(json.dumps([steps, rows]).encode()).hexdigest()
+
+
+class Described(Protocol):
+    """What of a user a roster is compared with."""
+
+    @property
+    def display_name(self) -> str | None:
+        """Their full name."""
+
+    @property
+    def email(self) -> str | None:
+        """Their e-mail address."""
+
+    @property
+    def removed_at(self) -> datetime | None:
+        """Since when they are marked for deletion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +132,7 @@ class Known:
     `provided`: those whom a provider put into a group, which no roster takes out again.
     """
 
-    users: Mapping[str, User]
+    users: Mapping[str, Described]
     members: Mapping[str, Mapping[str, MemberRole]]
     provided: Mapping[str, Collection[str]] = field(default_factory=dict)
 
@@ -174,7 +193,7 @@ def groups_of(roster: Roster, group: str = "") -> set[str]:
     return {name for row in roster.rows for name in row.groups} | ({group} if group else set())
 
 
-def _describing(row: Row, user: User | None) -> list[Step]:
+def _describing(row: Row, user: Described | None) -> list[Step]:
     if user is None:
         return [Step(Change.ADD, row.name, text=row.display_name or row.email)]
     new = [

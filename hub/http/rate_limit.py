@@ -6,13 +6,15 @@ The headers are those of the IETF's draft "RateLimit header fields for HTTP" (ht
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from hub.domain.addresses import address_key
 from hub.errors import TooManyRequests
 from proxy.kit.clock import Clock
+
+__all__ = ["RateLimit", "Standing", "address_key"]
 
 WINDOW_SECONDS = 60.0
 MAX_BUCKETS = 20_000
@@ -69,14 +71,3 @@ class RateLimit:
     def standing_when_refused(self) -> Standing | None:
         """How somebody stands who was just refused."""
         return Standing(self.name, self._quota, 0, int(WINDOW_SECONDS)) if self._quota else None
-
-
-def address_key(address: str) -> str:
-    """What an address counts as: an IPv6 address with its whole /64, which one household or machine has."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.IPv6Network((parsed, 64), strict=False).network_address)
-    return str(parsed)

@@ -34,14 +34,14 @@ class Rosters:
         """What there is of the people and groups that a roster, and one more group, speak of."""
         names = {row.name for row in roster.rows}
         async with self._store.reading() as unit:
-            users = await unit.users.find_many(names)
+            users = await unit.directory.described(names)
             groups = await unit.groups.find_many(groups_of(roster, group))
             members: dict[str, Mapping[str, MemberRole]] = {}
             provided: dict[str, set[str]] = {}
             for name, found in groups.items():
-                everybody = await unit.groups.everybody(found.id)
-                members[name] = {one.user.name: one.role for one in everybody}
-                provided[name] = {one.user.name for one in everybody if one.source != "hub"}
+                roll = await unit.groups.roll(found.id)
+                members[name] = {one.name: one.role for one in roll}
+                provided[name] = {one.name for one in roll if one.source != "hub"}
         return Known(users, members, provided)
 
     async def follow(self, plan: Plan, actor: str, address: str = "") -> list[User]:

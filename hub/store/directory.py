@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -56,6 +57,15 @@ class Wanted:
     within: Reach = EVERYTHING
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What is said of a user: full name, e-mail address, and since when they are marked for deletion."""
+
+    display_name: str | None
+    email: str | None
+    removed_at: datetime | None
+
+
 class Directory:
     """Everybody, by page."""
 
@@ -79,6 +89,12 @@ class Directory:
         """The users with these normalised names, by name; those that do not exist are left out. One query."""
         rows = await self._db.rows_for(names, lambda keys: select(users).where(users.c.name.in_(keys)))
         return {row.name: as_user(row) for row in rows if row.removed_at is None}
+
+    async def described(self, names: Iterable[str]) -> dict[str, Described]:
+        """How those of these normalised names are described who are users, marked for deletion or not."""
+        columns = (users.c.name, users.c.display_name, users.c.email, users.c.removed_at)
+        rows = await self._db.rows_for(names, lambda keys: select(*columns).where(users.c.name.in_(keys)))
+        return {row.name: Described(row.display_name, row.email, row.removed_at) for row in rows}
 
     async def count(self, wanted: Wanted) -> int:
         """How many people there are whom `page` would list."""

@@ -31,6 +31,15 @@ class GroupSize:
     owners: int
 
 
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """Somebody in a group, by name: what they are in it, and who has put them there."""
+
+    name: str
+    role: MemberRole
+    source: str
+
+
 class Groups:
     """Named sets of users. Everybody in a group is a member of it; some are its owners besides."""
 
@@ -129,10 +138,22 @@ class Groups:
         query = query.where(memberships.c.group_id == group_id, _PRESENT).order_by(users.c.name)
         return [as_user(row) for row in await self._db.rows(query)]
 
+    async def members_among(self, user_ids: Iterable[UserId], group_ids: Iterable[GroupId]) -> set[UserId]:
+        """Which of these users are in any of these groups."""
+        query = select(memberships.c.user_id).where(memberships.c.group_id.in_(sorted(group_ids)))
+        rows = await self._db.rows_for(user_ids, lambda keys: query.where(memberships.c.user_id.in_(keys)))
+        return {UserId(row.user_id) for row in rows}
+
     async def everybody(self, group_id: GroupId) -> builtins.list[Membership]:
         """All memberships of a group, in order of the users' names."""
         query = self._memberships().where(memberships.c.group_id == group_id).order_by(users.c.name)
         return [_membership(row) for row in await self._db.rows(query)]
+
+    async def roll(self, group_id: GroupId) -> builtins.list[Enrolled]:
+        """The names of everybody in a group, what they are in it and who says so; those marked for deletion, too."""
+        query = select(users.c.name, memberships.c.role, memberships.c.source)
+        query = query.join(memberships, memberships.c.user_id == users.c.id).where(memberships.c.group_id == group_id)
+        return [Enrolled(row.name, MemberRole(row.role), row.source) for row in await self._db.rows(query)]
 
     async def members_page(
         self, group_id: GroupId, offset: int, limit: int, search: str = "", role: MemberRole | None = None

@@ -82,26 +82,34 @@ class Identities:
             await self._db.execute(update(users).where(users.c.id == user_id).values(**values))
 
     async def put_into_groups(
-        self, user_id: UserId, source: str, wanted: Mapping[str, str], at: datetime, *, leave_others: bool
+        self,
+        user_id: UserId,
+        source: str,
+        wanted: Mapping[str, str],
+        at: datetime,
+        *,
+        leave_others: bool,
+        hub_groups: bool = False,
     ) -> builtins.list[str]:
         """Make the user's memberships by `source` those of `wanted` (group's name to role); gives what changed.
 
         Groups that do not exist are made, kept by `source`. Memberships that people made stay as they are, and
-        nobody is put into a group that another provider keeps. `leave_others`: nothing is taken away.
+        nobody is put into a group that another provider keeps, nor, without `hub_groups`, into one that the hub's
+        people keep. `leave_others`: nothing is taken away.
         """
         changed = []
         for name, role in sorted(wanted.items()):
-            group_id = await self._open_group(name, source, at)
+            group_id = await self._open_group(name, {source, HUB} if hub_groups else {source}, source, at)
             if group_id is not None and await self._put(group_id, user_id, role, source):
                 changed.append(f"+{name}")
         if not leave_others:
             changed += [f"-{name}" for name in await self._take_out(user_id, source, set(wanted))]
         return changed
 
-    async def _open_group(self, name: str, source: str, at: datetime) -> GroupId | None:
+    async def _open_group(self, name: str, open_sources: set[str], source: str, at: datetime) -> GroupId | None:
         row = await self._db.row(self._db.locking(select(groups.c.id, groups.c.source).where(groups.c.name == name)))
         if row is not None:
-            return GroupId(row.id) if row.source in (HUB, source) else None
+            return GroupId(row.id) if row.source in open_sources else None
         group_id = GroupId(new_id())
         await self._db.execute(insert(groups).values(id=group_id, name=name, created_at=at, source=source))
         return group_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from datetime import date
 
@@ -24,7 +25,7 @@ class Used:
 
 async def most_used(store: Store, counts: Counts, limit: int) -> list[Used]:
     """Who used most, first."""
-    ranked = sorted(counts.seconds.items(), key=lambda item: (-item[1], item[0]))[:limit]
+    ranked = heapq.nsmallest(limit, counts.seconds.items(), key=lambda item: (-item[1], item[0]))
     async with store.reading() as unit:
         names = await unit.lives.names_of([user_id for user_id, _ in ranked])
     return [
@@ -35,16 +36,15 @@ async def most_used(store: Store, counts: Counts, limit: int) -> list[Used]:
 
 async def most_used_by_group(store: Store, of: Of, counts: Counts, limit: int) -> list[Used]:
     """Which groups' members used most; who is in several counts in each."""
-    found: dict[str, tuple[float, int, int]] = {}
     async with store.reading() as unit:
-        rows = await unit.lives.groups_of(counts.seconds.keys())
-    for group_id, name, user_id in rows:
-        if of.everybody or group_id in (of.groups or ()):
-            hours, starts, people = found.get(name, (0.0, 0, 0))
-            more = counts.seconds[user_id] / 3600
-            found[name] = (hours + more, starts + counts.starts.get(user_id, 0), people + 1)
-    ranked = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))[:limit]
-    return [Used(name, "", hours, starts, people) for name, (hours, starts, people) in ranked]
+        groups = await unit.lives.members_by_group(of)
+    found = []
+    for name, members in groups:
+        present = [user_id for user_id in members if user_id in counts.seconds]
+        if present:
+            hours = sum(map(counts.seconds.__getitem__, present)) / 3600
+            found.append(Used(name, "", hours, sum(map(counts.starts.__getitem__, present)), len(present)))
+    return heapq.nsmallest(limit, found, key=lambda used: (-used.hours, used.name))
 
 
 def in_seconds(tenths: int | None) -> float | None:

@@ -35,9 +35,9 @@ from hub.domain.users import MemberRole, Role
 from hub.store import schema
 from hub.store.engine import Store
 from proxy.kit.clock import SystemClock
+from tests.bench.beside_jupyterhub import compared
 from tests.bench.browsing import Browser, Cost, cpu_ms
 from tests.bench.many_rows import LARGE, RUNNING, USERS, fill, person
-from tests.bench.beside_jupyterhub import compared
 
 PASSWORD = "seven otters juggle lanterns"
 ADMINISTRATOR, TEACHER = "root1", "teacher1"

@@ -36,6 +36,7 @@ def assertion_of(
         display_name=_text(claims.get("name")),
         email=_text(claims.get("email")) if claims.get("email_verified") is True else "",
         groups=_hub_groups(provider, groups),
+        hub_groups=True,
         role=_role(provider, kind, claims, groups),
         sid=_text(claims.get("sid")),
         data=data,

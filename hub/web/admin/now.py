@@ -34,7 +34,6 @@ COLUMNS = (
 )
 """Cells of a row: name, heading, and the order that a click on the heading asks for."""
 MAX_STARTS_SHOWN = 20
-MEMBERS_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,6 @@ class NowBase(AdminPage):
     permission = Scope.LIST_USERS  # which nobody has for being a user, so that this is for people in charge
     over = Over.SOME
     _members: frozenset[UserId] | None = None
-    _members_until = 0.0
 
     @property
     def choice(self) -> Choice:
@@ -90,19 +88,16 @@ class NowBase(AdminPage):
         reach = self.identity.reach(Scope.READ_SERVERS)
         if reach.everything:
             return picture
-        allowed = await self._members_of(reach)
+        allowed = await self._those_within(reach, {place.workspace.user_id for place in picture.places})
         places = tuple(place for place in picture.places if place.workspace.user_id in allowed)
         return Picture(picture.at, places)
 
-    async def _members_of(self, reach: Reach) -> frozenset[UserId]:
-        """The users within reach; remembered for as long as a stream may go unchecked."""
-        now = self.services.clock.monotonic()
-        if self._members is None or now >= self._members_until:
-            found = set(reach.users) - {self.identity.user.id}
-            async with self.services.store.reading() as unit:
-                for group in reach.groups:
-                    found |= {user.id for user in await unit.groups.members(group)}
-            self._members, self._members_until = frozenset(found), now + MEMBERS_SECONDS
+    async def _those_within(self, reach: Reach, people: set[UserId]) -> frozenset[UserId]:
+        """Which of these people, and of those whose containers start, are within reach."""
+        starting = {key.user_id for key, _ in self.services.live.starts()}
+        async with self.services.store.reading() as unit:
+            members = await unit.groups.members_among(people | starting, reach.groups)
+        self._members = frozenset((members | reach.users) - {self.identity.user.id})
         return self._members
 
     def _cells(self, template: Any, place: Place, picture: Picture, several: bool) -> dict[str, str]:

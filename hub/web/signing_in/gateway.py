@@ -7,10 +7,12 @@ finds an account that people or another provider made.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
-from hub.auth.arrivals import MAX_GROUP_NAME_CHARS, MAX_GROUPS, MAX_SUBJECT_CHARS, Assertion
+from hub.auth.arrivals import MAX_GROUPS, MAX_SUBJECT_CHARS, Assertion
 from hub.config.sign_in import HeaderSignIn
+from hub.domain.groups import InvalidGroup, normalise_group_name
 
 PROVIDER = "gateway"
 
@@ -31,6 +33,9 @@ def gateway_assertion(settings: HeaderSignIn, headers: Mapping[str, str]) -> Ass
 
 
 def _groups(value: str) -> dict[str, str]:
-    names = (name.strip() for name in value.split(","))
-    sound = [name for name in names if name and len(name) <= MAX_GROUP_NAME_CHARS and name.isprintable()]
-    return dict.fromkeys(sound[:MAX_GROUPS], "member")
+    """The groups named, those left out that can have no such name here."""
+    found: dict[str, str] = {}
+    for name in value.split(",")[:MAX_GROUPS]:
+        with contextlib.suppress(InvalidGroup):
+            found[normalise_group_name(name)] = "member"
+    return found

@@ -98,6 +98,14 @@ async def test_groups_follow_what_the_provider_says(auth: Auth, store: Store) ->
     assert await groups_of(store, user) == {"physics": "uni", "art": "uni"}
 
 
+async def test_no_provider_fills_the_hubs_own_groups_unless_the_settings_name_them(auth: Auth, store: Store) -> None:
+    await auth.groups.create("ops", "root")
+    user = await auth.arrivals.arrive(replace(ADA, groups={"ops": "owner"}))
+    assert await groups_of(store, user) == {}, "a name that happens to match"
+    await auth.arrivals.arrive(replace(ADA, groups={"ops": "owner"}, hub_groups=True))
+    assert await groups_of(store, user) == {"ops": "hub"}
+
+
 async def test_no_provider_fills_the_groups_of_another_or_takes_from_what_people_made(auth: Auth, store: Store) -> None:
     user = await auth.arrivals.arrive(replace(ADA, groups={"course": "member"}))
     other = replace(ADA, provider="lms", issuer="https://lms.example", subject="7")

@@ -109,3 +109,13 @@ async def test_the_table_is_bounded_and_forgets(store: Store, clock: ManualClock
         await unit.sign_in_failures.prune(clock.now() - hour, 5)
         left = await unit.sign_in_failures.find([("account", str(n)) for n in range(20)])
     assert {key for _, key in left} == {"15", "16", "17", "18", "19"}
+
+
+async def test_a_whole_ipv6_network_is_one_guesser(auth: Auth, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(stored: str, password: str) -> bool:
+        raise VerifyMismatchError
+
+    monkeypatch.setattr(type(module.HASHER), "verify", staticmethod(wrong))
+    outcomes = [await guess(auth, f"user{n}", f"2001:db8:0:7::{n:x}") for n in range(1, 121)]
+    assert outcomes[-1] == "throttled", "each household has 2**64 addresses"
+    assert await guess(auth, "user", "2001:db8:0:8::1") == "looked at"

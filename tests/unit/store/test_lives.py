@@ -90,11 +90,10 @@ async def test_days_people_times_and_failures_are_counted(store: Store) -> None:
         await live(store, "eve", NOW - timedelta(minutes=minutes), failed)
     span = Range.of_last(2, NOW)
     async with store.reading() as unit:
-        days = await unit.lives.days(EVERYBODY, span)
-        times = await unit.lives.start_times(EVERYBODY, span)
         [failure] = await unit.lives.failures(EVERYBODY, span)
-    assert [(day.asked, day.failed, day.people) for day in days] == [(1, 0, 1), (4, 2, 3)]
-    assert times == {span.first: {10: 1}, span.last: {30: 1, 50: 1}}
+    counts = await HistoryCounts(store, ManualClock(NOW)).count(EVERYBODY, span)
+    assert [(day.asked, day.failed, day.people) for day in counts.days] == [(1, 0, 1), (4, 2, 3)]
+    assert counts.tenths == {span.first: {10: 1}, span.last: {30: 1, 50: 1}}
     assert (failure.reason, failure.count, failure.people) == ("no image", 2, 1)
     assert failure.last_at == NOW - timedelta(minutes=1)
 
@@ -115,19 +114,21 @@ async def test_only_members_of_a_group_are_counted_for_its_owner(store: Store) -
 
 
 async def test_what_is_kept_in_memory_is_what_the_database_says(store: Store) -> None:
-    for days in range(0, 60, 3):
-        await a_life(store, f"u{days % 7}", NOW - timedelta(days=days, hours=4), hours=days + 1.0)
-    counts = HistoryCounts(store, ManualClock(NOW))
-    span = Range.of_last(45, NOW)
-    first, again = await counts.count(EVERYBODY, span), await counts.count(EVERYBODY, span)
-    assert first == again
-    async with store.reading() as unit:
-        assert first.days == await unit.lives.days(EVERYBODY, span)
-        assert first.people_by_week == await unit.lives.people_by_week(EVERYBODY, span)
-        used = {user_id: seconds for user_id, seconds, _ in await unit.lives.use_by_person(EVERYBODY, span)}
-    assert {user_id: round(seconds) for user_id, seconds in first.seconds.items()} == {
-        user_id: round(seconds) for user_id, seconds in used.items()
-    }
+    span, clock = Range.of_last(45, NOW), ManualClock(NOW - timedelta(days=59))
+    counts = HistoryCounts(store, clock)
+    for days in range(59, -1, -3):
+        await counts.count(EVERYBODY, Range.of_last(60, clock.now()))  # before this day's life: it must be read again
+        await a_life(store, f"u{days % 7}", clock.now(), hours=days + 1.0)
+        clock.advance(timedelta(days=3))
+    kept = await counts.count(EVERYBODY, span)
+    read_now = await HistoryCounts(store, clock).count(EVERYBODY, span)
+    assert kept == read_now
+    assert kept.days[-1].day == span.last - 2
+    days_seen = [days for days in range(59, -1, -3) if days < 45]
+    assert len(kept.days) == len(days_seen)
+    assert sum(kept.starts.values()) == len(days_seen)
+    assert sum(kept.people_by_week.values()) <= len(days_seen)
+    assert sum(kept.seconds.values()) == sum((days + 1.0) * 3600 for days in days_seen)
 
 
 async def test_a_life_that_ends_weeks_later_is_not_missed(store: Store) -> None:

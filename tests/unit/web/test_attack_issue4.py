@@ -21,7 +21,10 @@ HELPDESK = {
 async def token_of_a_script(browser: Browser, name: str) -> str:
     """What a script in a notebook page can make: it knows the sign-in's form token, and has proven no presence."""
     made = await browser.api(
-        "POST", f"/hub/api/users/{name}/tokens", {"note": "x", "scopes": ["self"]}, X_XSRFToken=await browser.form_token()
+        "POST",
+        f"/hub/api/users/{name}/tokens",
+        {"note": "x", "scopes": ["self"]},
+        X_XSRFToken=await browser.form_token(),
     )
     assert made.status == 201
     return str(made.json()["token"])
