@@ -39,6 +39,7 @@ from hub.live.service import Live
 from hub.live.sizes import HomeSizes
 from hub.people.departures import Departures, LeavingRules
 from hub.people.rosters import Rosters
+from hub.process_memory import give_memory_back
 from hub.running_settings import Running
 from hub.runs.assemble import make_runs
 from hub.spawn.folders import Folders
@@ -275,6 +276,7 @@ async def run(settings: Settings, *, stop_workspaces: bool = False) -> None:
 
     Exits with status 2 and one paragraph when it refuses to start, with status 3 when it was told to end for good.
     """
+    give_memory_back()
     hub = Hub(settings)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, hub.ending.ask)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from operator import is_
 
 from hub.domain.history import Outcome, Range, day_of, monday_of
 from hub.errors import HubError
@@ -32,6 +33,9 @@ _AT_ONCE = 31
 """Most days that are read by one query."""
 _ALWAYS_READ = 2
 """So many days are read each time: today, and yesterday for a hub whose clock is behind."""
+MEMBERS_SECONDS = 30.0
+_SUMS_KEPT = 6
+"""Sums that are kept: of the ranges that are looked at most."""
 _NO_START = 0xFFFF
 """In place of tenths of a second, where a start did not succeed."""
 
@@ -47,6 +51,24 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbered:
+    """Seconds and starts with a place for each person whose lives are in memory."""
+
+    seconds: array[float]
+    starts: array[int]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCount:
+    """What a group's members used together, and how many of them used anything."""
+
+    name: str
+    seconds: float
+    starts: int
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """What was counted in some days. `tenths`: by day, how many starts took how many tenths of a second."""
 
@@ -55,6 +77,7 @@ class Counts:
     people_by_week: dict[int, int]
     seconds: dict[str, float] = field(repr=False)
     starts: dict[str, int] = field(repr=False)
+    numbered: Numbered = field(repr=False, compare=False)
 
     @property
     def people(self) -> int:
@@ -87,6 +110,55 @@ class _Lives:
         )
 
 
+class _Sum:
+    """Days added up in order: by person (`seconds` and `starts`, a place for each number), by day and by week.
+
+    `of_days` and `chosen` say of what, so that it is known again.
+    """
+
+    def __init__(self, people: int, of_days: tuple[_Lives, ...] = (), chosen: bytearray | None = None) -> None:
+        self.seconds = array("d", bytes(8 * people))
+        self.starts = array("I", bytes(4 * people))
+        self.weeks: dict[int, int] = {}
+        self.days: list[Day] = []
+        self.tenths: dict[int, dict[int, int]] = {}
+        self._in_last_week: set[int] = set()
+        self._of_days = of_days
+        self._chosen = chosen
+
+    def is_of(self, days: dict[int, _Lives], chosen: bytearray | None) -> bool:
+        """Whether this is the sum of these very days, of these people."""
+        if len(days) != len(self._of_days) or (chosen is None) != (self._chosen is None):
+            return False
+        return (chosen is None or chosen == self._chosen) and all(map(is_, days.values(), self._of_days))
+
+    def copy(self, people: int) -> _Sum:
+        """One of its own to add to, with room for so many people."""
+        made, more = _Sum(0), people - len(self.seconds)
+        made.seconds = self.seconds + array("d", bytes(8 * more))
+        made.starts = self.starts + array("I", bytes(4 * more))
+        made.weeks, made.days, made.tenths = dict(self.weeks), list(self.days), dict(self.tenths)
+        made._in_last_week = set(self._in_last_week)
+        return made
+
+    def add(self, days: dict[int, _Lives], chosen: bytearray | None) -> None:
+        """Add later days: of everybody, or of the people whose byte is 1."""
+        seconds, starts = self.seconds, self.starts
+        for day, every in days.items():
+            lives = every if chosen is None else every.of(chosen)
+            if not lives.people:
+                continue
+            people, monday = set(lives.people), monday_of(day)
+            self._in_last_week = self._in_last_week | people if monday in self.weeks else people
+            self.weeks[monday] = len(self._in_last_week)
+            self.days.append(Day(day, len(lives.people), len(lives.failed), len(people)))
+            for number, used in zip(lives.people, lives.seconds, strict=True):
+                seconds[number] += used
+                starts[number] += 1
+            if tenths := _counted(lives.tenths):
+                self.tenths[day] = tenths
+
+
 class HistoryCounts:
     """Counts the history, for everybody or for some."""
 
@@ -96,6 +168,9 @@ class HistoryCounts:
         self._days: dict[int, _Lives] = {}
         self._numbers: dict[str, int] = {}
         self._ids: list[str] = []
+        self._sums: deque[_Sum] = deque(maxlen=_SUMS_KEPT)
+        self._members: dict[str, tuple[str, array[int]]] | None = None
+        self._members_until = 0.0
 
     async def run(self) -> None:
         """Read what will be looked at, now and again, until cancelled."""
@@ -115,22 +190,60 @@ class HistoryCounts:
             opened = await unit.lives.open()
             days = await self._read(unit, span, opened)
             chosen = None if of.everybody else self._chosen(await unit.lives.people_of(of))
-        if chosen is not None:
-            days = {day: lives.of(chosen) for day, lives in days.items()}
-        days = {day: lives for day, lives in days.items() if lives.people}
-        seconds, starts = self._by_person(days.values())
+        over = day_of(self._clock.now()) - _ALWAYS_READ
+        settled = self._settled({day: lives for day, lives in days.items() if day <= over}, chosen)
+        found = settled.copy(len(self._ids))
+        found.add({day: lives for day, lives in days.items() if day > over}, chosen)
         now = self._clock.now()
         for life in opened:
-            if life.user_id in seconds and life.started_at is not None and span.first <= life.day <= span.last:
-                seconds[life.user_id] += max(0.0, (now - life.started_at).total_seconds())
-        weeks: dict[int, set[int]] = defaultdict(set)
-        counted = []
-        for day, lives in days.items():
-            people = set(lives.people)
-            weeks[monday_of(day)] |= people
-            counted.append(Day(day, len(lives.people), len(lives.failed), len(people)))
-        tenths = {day: found for day, lives in days.items() if (found := _counted(lives.tenths))}
-        return Counts(counted, tenths, {monday: len(people) for monday, people in weeks.items()}, seconds, starts)
+            number = self._numbers.get(life.user_id, -1)
+            began = number >= 0 and found.starts[number] and span.first <= life.day <= span.last
+            if began and life.started_at is not None:
+                found.seconds[number] += max(0.0, (now - life.started_at).total_seconds())
+        return Counts(
+            found.days,
+            found.tenths,
+            found.weeks,
+            dict(zip(compress(self._ids, found.starts), compress(found.seconds, found.starts), strict=True)),
+            dict(zip(compress(self._ids, found.starts), filter(None, found.starts), strict=True)),
+            Numbered(found.seconds, found.starts),
+        )
+
+    async def count_groups(self, of: Of, counts: Counts) -> list[GroupCount]:
+        """What was counted by group: of all groups, or of those that `of` speaks of.
+
+        Who is in which group is asked once in `MEMBERS_SECONDS`.
+        """
+        now = self._clock.monotonic()
+        if self._members is None or now >= self._members_until:
+            async with self._store.reading() as unit:
+                groups = await unit.lives.members_by_group()
+            known = self._numbers
+            self._members = {
+                group_id: (name, array("I", [known[user_id] for user_id in user_ids if user_id in known]))
+                for group_id, name, user_ids in groups
+            }
+            self._members_until = now + MEMBERS_SECONDS
+        seconds, starts = counts.numbered.seconds, counts.numbered.starts
+        found = []
+        for group_id, (name, members) in self._members.items():
+            if not of.everybody and group_id not in (of.groups or ()):
+                continue
+            present = [number for number in members if number < len(starts) and starts[number]]
+            if present:
+                used, started = sum(map(seconds.__getitem__, present)), sum(map(starts.__getitem__, present))
+                found.append(GroupCount(name, used, started, len(present)))
+        return found
+
+    def _settled(self, days: dict[int, _Lives], chosen: bytearray | None) -> _Sum:
+        """The sum of days that are over, from memory if the same days of the same people were counted lately."""
+        for known in self._sums:
+            if known.is_of(days, chosen):
+                return known
+        made = _Sum(len(self._ids), tuple(days.values()), chosen)
+        made.add(days, chosen)
+        self._sums.append(made)
+        return made
 
     async def _read(self, unit: Unit, span: Range, opened: Sequence[LifeOpen]) -> dict[int, _Lives]:
         """The lives of each of these days, in order; those that may have changed come from the database."""
@@ -177,16 +290,6 @@ class HistoryCounts:
             if number is not None:
                 chosen[number] = 1
         return chosen
-
-    def _by_person(self, days: Iterable[_Lives]) -> tuple[dict[str, float], dict[str, int]]:
-        """Seconds and starts of each person who has any."""
-        seconds, starts = [0.0] * len(self._ids), Counter[int]()
-        for lives in days:
-            starts.update(lives.people)
-            for number, used in zip(lives.people, lives.seconds, strict=True):
-                seconds[number] += used
-        ids = self._ids
-        return {ids[number]: seconds[number] for number in starts}, {ids[n]: count for n, count in starts.items()}
 
 
 def _counted(tenths: array[int]) -> dict[int, int]:

@@ -33,7 +33,9 @@ LONGEST_RESTART_PAUSE_SECONDS = 10.0
 SETTLED_SECONDS = 30.0
 """A child that ran for this long starts again with the shortest pause."""
 READY_SECONDS = 60.0
-STOP_SECONDS = 5.0
+STOP_BY_SECONDS = {"proxy": 2.0, "hub": 4.0, "spawner": 4.8}
+"""They end one after the other, each by then, counted from the wish to stop: who is quick leaves time to the next."""
+LEAST_STOP_SECONDS = 0.8
 STOP_WORKSPACES_SECONDS = 60.0
 SPAWNER_PAUSE_SECONDS = 0.05
 SPAWNER_SECONDS = 20.0
@@ -53,6 +55,7 @@ class Supervisor:
         self._metrics_port = settings.metrics_port or _free_port("127.0.0.1")
         self._spawner = settings.spawner
         self._stopping = asyncio.Event()
+        self._stopping_since: float | None = None
         self._status = 0
         self._was_ready = False
         """From then on a refusal to start is an accident that passes, such as an engine that is away."""
@@ -132,15 +135,24 @@ class Supervisor:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_RESTART_PAUSE_SECONDS)
 
+    def _patience(self, name: str) -> float:
+        """How long a child may take from now on to end."""
+        if not self._stopping.is_set():
+            return STOP_BY_SECONDS[name]
+        now = asyncio.get_running_loop().time()
+        if self._stopping_since is None:
+            self._stopping_since = now
+        return max(self._stopping_since + STOP_BY_SECONDS[name] - now, LEAST_STOP_SECONDS)
+
     async def _end(self, child: asyncio.subprocess.Process, name: str) -> None:
         with contextlib.suppress(ProcessLookupError):
             child.terminate()
-        patience = STOP_WORKSPACES_SECONDS if self._stop_workspaces and name == "hub" else STOP_SECONDS / 2
+        patience = STOP_WORKSPACES_SECONDS if self._stop_workspaces and name == "hub" else self._patience(name)
         try:
             async with asyncio.timeout(patience):
                 await child.wait()
         except TimeoutError:
-            click.echo(f"The {name} did not end within {patience:g} s and is killed.", err=True)
+            click.echo(f"The {name} did not end within {patience:.1f} s and is killed.", err=True)
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
             await child.wait()

@@ -187,7 +187,7 @@ class Authority:
         mine, groups = giver.effective, await self.groups_of(user.id)
         if not all(mine.reach(scope).has_user(user.id, groups) for scope in OWNER_OVER_MEMBERS):
             await self.refusals.note(giver, f"putting somebody into {group.name}", Scope.LIST_USERS, user.id, "")
-            raise Forbidden(f"You cannot put {user.name} into a group: they are in none of yours.")
+            raise Forbidden(f"You cannot put {user.name} into a group: you reach only the people of your own groups.")
         await self.check_group(giver, group)
         if role is MemberRole.OWNER:
             await self.check_no_more(giver, owner_grants([group.id], user.id), "an owner", user.id)

@@ -29,6 +29,8 @@ from hub.errors import BadRequest, WrongPassword
 
 CHALLENGE_LIFETIME = timedelta(minutes=5)
 MAX_ANSWER_CHARS = 16 * 1024
+_MALFORMED = (WebAuthnException, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+"""What the library raises at what is no answer of a browser: it takes bytes apart as they come."""
 _WRONG = "This passkey was not accepted. Try again, or choose another way."
 
 
@@ -96,7 +98,7 @@ class Passkeys:
                 expected_rp_id=_host(site),
                 expected_origin=site,
             )
-        except (WebAuthnException, ValueError, TypeError, KeyError) as error:
+        except _MALFORMED as error:
             raise BadRequest("This passkey could not be added: the browser's answer is not as expected.") from error
         return NewPasskey(made.credential_id, made.credential_public_key, made.sign_count), challenge
 
@@ -130,7 +132,7 @@ class Passkeys:
                 credential_current_sign_count=count,
                 require_user_verification=not user_id,
             )
-        except (WebAuthnException, ValueError, TypeError, KeyError) as error:
+        except _MALFORMED as error:
             raise WrongPassword(_WRONG) from error
         return Answer(right.new_sign_count, challenge, right.user_verified)
 
@@ -154,7 +156,7 @@ def credential_id_of(answer: str) -> bytes:
     try:
         found = msgspec.json.decode(_short(answer), type=dict[str, Any])
         return base64url_to_bytes(str(found["rawId"]))
-    except (msgspec.DecodeError, KeyError, ValueError) as error:
+    except (msgspec.DecodeError, KeyError, ValueError, RecursionError) as error:
         raise WrongPassword(_WRONG) from error
 
 

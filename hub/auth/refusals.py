@@ -20,6 +20,28 @@ MAX_LINES_A_MINUTE = 30
 MAX_REMEMBERED = 4096
 
 
+class Lines:
+    """How many lines somebody may leave in a minute; of strangers, each address. In memory, and bounded."""
+
+    def __init__(self, clock: Clock, most: int = MAX_LINES_A_MINUTE) -> None:
+        self._clock = clock
+        self._most = most
+        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def is_worth_one(self, who: str) -> bool:
+        """Whether one more may be left; counts it then."""
+        now = self._clock.monotonic()
+        began, count = self._counts.get(who, (now, 0))
+        if now - began >= QUIET_SECONDS:
+            began, count = now, 0
+        if count >= self._most:
+            return False
+        self._counts[who] = (began, count + 1)
+        while len(self._counts) > MAX_REMEMBERED:
+            self._counts.popitem(last=False)
+        return True
+
+
 class Refusals:
     """Writes refusals into the audit log."""
 
@@ -27,7 +49,7 @@ class Refusals:
         self._store = store
         self._clock = clock
         self._recent: OrderedDict[tuple[str, str], float] = OrderedDict()
-        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._lines = Lines(clock)
 
     async def note(self, identity: Identity, what: str, scope: str, subject: str, address: str) -> None:
         """Write that `what` (a method and an address) was refused for want of `scope` over `subject`, an id.
@@ -50,14 +72,9 @@ class Refusals:
         now = self._clock.monotonic()
         if now - self._recent.get((principal, what), float("-inf")) < QUIET_SECONDS:
             return False
-        began, count = self._counts.get(principal, (now, 0))
-        if now - began >= QUIET_SECONDS:
-            began, count = now, 0
-        if count >= MAX_LINES_A_MINUTE:
+        if not self._lines.is_worth_one(principal):
             return False
-        self._counts[principal] = (began, count + 1)
         self._recent[(principal, what)] = now
-        for kept in (self._counts, self._recent):
-            while len(kept) > MAX_REMEMBERED:
-                kept.popitem(last=False)
+        while len(self._recent) > MAX_REMEMBERED:
+            self._recent.popitem(last=False)
         return True

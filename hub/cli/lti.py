@@ -69,15 +69,15 @@ async def add(settings: Settings, name: str, deployments: tuple[str, ...], **add
 
 @command.command()
 @click.argument("name")
-@click.option("--host", default="", help="The platform's host; needed if it is in the hub's own network.")
+@click.option("--platform-host", default="", help="The platform's host; needed in the hub's own network.")
 @with_settings
 @run_async
-async def invite(settings: Settings, name: str, host: str) -> None:
+async def invite(settings: Settings, name: str, platform_host: str) -> None:
     """Print a link with which a platform registers itself as NAME. It works once, for two days."""
     if not settings.public_url:
         raise BadRequest("Set public_url first: the link needs the address that browsers use.")
     async with offline(settings) as services:
-        secret = await services.auth.lti.registrations.invite(name, host, ACTOR)
+        secret = await services.auth.lti.registrations.invite(name, platform_host, ACTOR)
     click.echo(f"{Tool(settings.public_url.rstrip('/'), '').origin}/hub/lti/register/{secret}")
 
 

@@ -173,8 +173,6 @@ class HubHandler(Permitted):
 
     def check_presence(self) -> None:
         """Refuse what a browser's sign-in alone does not permit, whoever's it is."""
-        if self.needs_presence and self.identity.credential is not Credential.COOKIE:
-            raise Forbidden("This is changed in a browser, where you confirm that it is you; no token can.")
         if (self.needs_presence and not self.identity.sits_there) or self.lacks_presence():
             raise PresenceRequired(self.presence_wanted())
 
@@ -217,6 +215,9 @@ class HubHandler(Permitted):
         await self._identify()
         self.check_access()
         await self.check_permission()
+        if self.needs_presence and self.identity.credential is not Credential.COOKIE:
+            message = "This is changed in a browser, where you confirm that it is you; no token can."
+            await self.refuse(self.permission_for(self.request.method or ""), message=message)
         self.check_meant()
         self.check_presence()
         await self._renew()

@@ -144,7 +144,8 @@ class Permitted(tornado.web.RequestHandler):
         what = f"{printable(self.request.method or '', 16)} {shown_path(self.request.path)}"
         await self.services.authority.refusals.note(identity, what, scope or "", subject, self.address)
         if identity.scopes and not message:
-            raise Forbidden("This token's scopes do not include this.")
+            needed = "" if scope is None else f" It takes {scope}."
+            raise Forbidden(f"This token's scopes do not include this.{needed}")
         raise Forbidden(message or "You have no permission to do this.")
 
     async def _find_user(self, identity: Identity, scope: Scope) -> None:

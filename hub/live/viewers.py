@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 MAX_STREAMS = 1000
 MAX_OF_PRINCIPAL = 6
 """A browser holds at most six HTTP/1.1 connections to one place anyway."""
+MAX_OF_USER = 30
+"""Of all sign-ins and tokens of one user, who can make many."""
 LIVENESS_SECONDS = 2.0
 
 Liveness = Callable[[set[PrincipalId]], Awaitable[set[str]]]
@@ -24,8 +26,9 @@ Liveness = Callable[[set[PrincipalId]], Awaitable[set[str]]]
 class Viewer:
     """One stream. `ended` is set when it must end; `reason` says why, for the page that reads it."""
 
-    def __init__(self, principal: PrincipalId) -> None:
+    def __init__(self, principal: PrincipalId, user: str = "") -> None:
         self.principal = principal
+        self.user = user
         self.ended = asyncio.Event()
         self.reason = ""
 
@@ -54,12 +57,14 @@ class Viewers:
     def __len__(self) -> int:
         return len(self._viewers)
 
-    def join(self, principal: PrincipalId) -> Viewer:
-        """A new stream. Raises TooManyRequests when there are too many, or the hub is stopping."""
+    def join(self, principal: PrincipalId, user: str = "") -> Viewer:
+        """A new stream of a user's. Raises TooManyRequests when there are too many, or the hub is stopping."""
         of_principal = Counter(viewer.principal for viewer in self._viewers)[principal]
-        if self._closed or len(self._viewers) >= MAX_STREAMS or of_principal >= MAX_OF_PRINCIPAL:
+        of_user = sum(bool(user) and viewer.user == user for viewer in self._viewers)
+        too_many = of_principal >= MAX_OF_PRINCIPAL or of_user >= MAX_OF_USER
+        if self._closed or len(self._viewers) >= MAX_STREAMS or too_many:
             raise TooManyRequests("Too many live pages are open; this one is refreshed less often.", 15)
-        viewer = Viewer(principal)
+        viewer = Viewer(principal, user)
         self._viewers.add(viewer)
         return viewer
 

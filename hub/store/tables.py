@@ -30,6 +30,10 @@ metadata = MetaData(
 )
 
 
+FAILED = "outcome IN ('failed', 'died', 'lost')"
+"""Of lives of containers: those that somebody may want to know of. Queries say it in these very words."""
+
+
 def _user(*, primary_key: bool = False, nullable: bool = False) -> Column[str]:
     """The user to whom a row belongs and with whom it goes."""
     target = ForeignKey("users.id", ondelete="CASCADE")
@@ -512,6 +516,13 @@ container_lives = Table(
         postgresql_where=text("ended_at IS NULL"),
     ),
     Index(None, "day", "user_id", "outcome", "start_ms", "seconds"),
+    # What went wrong is little, too.
+    Index(
+        "ix_container_lives_failed",
+        *("day", "user_id"),
+        sqlite_where=text(FAILED),
+        postgresql_where=text(FAILED),
+    ),
 )
 
 # What administrators have set while the hub runs, by name (hub.running_settings says which there are).

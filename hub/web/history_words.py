@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from hub.domain.history import date_of, percentile
-from hub.history_counts import Counts
+from hub.history_counts import Counts, HistoryCounts
 from hub.store.engine import Store
 from hub.store.history import Of
 
@@ -34,16 +34,12 @@ async def most_used(store: Store, counts: Counts, limit: int) -> list[Used]:
     ]
 
 
-async def most_used_by_group(store: Store, of: Of, counts: Counts, limit: int) -> list[Used]:
+async def most_used_by_group(history: HistoryCounts, of: Of, counts: Counts, limit: int) -> list[Used]:
     """Which groups' members used most; who is in several counts in each."""
-    async with store.reading() as unit:
-        groups = await unit.lives.members_by_group(of)
-    found = []
-    for name, members in groups:
-        present = [user_id for user_id in members if user_id in counts.seconds]
-        if present:
-            hours = sum(map(counts.seconds.__getitem__, present)) / 3600
-            found.append(Used(name, "", hours, sum(map(counts.starts.__getitem__, present)), len(present)))
+    found = [
+        Used(each.name, "", each.seconds / 3600, each.starts, each.people)
+        for each in await history.count_groups(of, counts)
+    ]
     return heapq.nsmallest(limit, found, key=lambda used: (-used.hours, used.name))
 
 

@@ -73,7 +73,7 @@ class LiveStream(PageHandler):
         if self.get_query_argument("once", ""):
             self.write_json((await self.parts()).since(Parts()))
             return
-        viewer = self.viewer = self.services.live.viewers.join(self.identity.principal)
+        viewer = self.viewer = self.services.live.viewers.join(self.identity.principal, self.identity.user.id)
         try:
             await self._stream(viewer)
         finally:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from hub.domain.kernels import Kernel, KernelState
+from hub.domain.sizes import size as size
 from hub.domain.workspace import Workspace, WorkspaceState
 
 
@@ -77,23 +78,11 @@ def kernel(value: Kernel) -> Words:
 def span(value: timedelta) -> str:
     """A time span in its largest unit: ``3 hours``."""
     seconds = max(0, int(value.total_seconds()))
-    for name, size in _UNITS:
-        if seconds >= size:
-            count = seconds // size
+    for name, length in _UNITS:
+        if seconds >= length:
+            count = seconds // length
             return f"{count} {name}" if count == 1 else f"{count} {name}s"
     return "0 seconds"
-
-
-def size(value: int) -> str:
-    """A number of bytes as people read it: ``3.4 MB``."""
-    if value < 1000:
-        return f"{value} bytes" if value != 1 else "1 byte"
-    shown = float(value)
-    for unit in ("kB", "MB", "GB", "TB", "PB"):
-        shown /= 1000
-        if shown < 999.5 or unit == "PB":
-            break
-    return f"{shown:.1f} {unit}" if shown < 9.95 else f"{shown:.0f} {unit}"
 
 
 def cores(value: float) -> str:

@@ -28,6 +28,7 @@ from hub.domain.quota import (
     refuse_container,
     refuse_kernel,
 )
+from hub.domain.sizes import size as in_words
 from hub.domain.users import User
 from hub.domain.workspace import Limits, Workspace, WorkspaceState
 from hub.errors import HubError, NoSpace, QuotaExceeded
@@ -123,9 +124,9 @@ class Quotas:
         if state is not Disk.FINE:
             self._recount(user)
         if state is Disk.FULL and size is not None:
-            taken, allowed = f"{size / 1024**3:.2f} GB", f"{quota.disk_bytes / 1024**3:g} GB"
             raise NoSpace(
-                f"Your files take {taken} of the {allowed} you may have. Delete some, empty the trash, and try again."
+                f"Your files take {in_words(size)}, and you may have {in_words(quota.disk_bytes)}. Delete some, empty "
+                "the trash (File, Hub Control Panel, Trash), and try again."
             )
 
     async def _quota(self, unit: Unit, user: UserId) -> Quota:

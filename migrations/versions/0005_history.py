@@ -67,6 +67,10 @@ def upgrade() -> None:
     op.create_index(
         "ix_container_lives_open", "container_lives", ["asked_at"], sqlite_where=still, postgresql_where=still
     )
+    failed, columns = sa.text("outcome IN ('failed', 'died', 'lost')"), ["day", "user_id"]
+    op.create_index(
+        "ix_container_lives_failed", "container_lives", columns, sqlite_where=failed, postgresql_where=failed
+    )
     op.create_table(
         "hub_settings",
         sa.Column("name", TEXT, nullable=False),

@@ -78,8 +78,8 @@ class Browser:
     def sign_in(self, name: str, password: str) -> None:
         """Sign in by the form, and prove presence."""
         form = {"_xsrf": self.value_of("_xsrf", "/hub/login"), "username": name, "password": password, "next": ""}
-        self._post("/hub/login", form)
-        self._post("/hub/confirm", {"_xsrf": self.value_of("_xsrf", "/hub/confirm"), "password": password})
+        self.post("/hub/login", form)
+        self.post("/hub/confirm", {"_xsrf": self.value_of("_xsrf", "/hub/confirm"), "password": password})
         self.presence = self.value_of("_xsrf", "/hub/home")
 
     def value_of(self, name: str, path: str) -> str:
@@ -96,7 +96,8 @@ class Browser:
             self._connection.close()
             self._connection = None
 
-    def _post(self, path: str, fields: dict[str, str]) -> None:
+    def post(self, path: str, fields: dict[str, str]) -> None:
+        """Send a form that is answered by a redirection. Raises RuntimeError for any other answer."""
         origin = {"Origin": f"http://127.0.0.1:{self.port}", "Content-Type": "application/x-www-form-urlencoded"}
         status, body = self.send("POST", path, urlencode(fields), **NAVIGATION, **origin)
         if status not in (302, 303):
@@ -112,7 +113,7 @@ class Browser:
         answer = self._connection.getresponse()
         for line in answer.headers.get_all("Set-Cookie", []):
             name, _, rest = line.partition("=")
-            if "Path=/;" in f"{rest};".replace("path=", "Path="):
+            if re.search(r"; *path=/(hub/)?(;|$)", rest, re.IGNORECASE):
                 self.cookies[name] = rest.partition(";")[0]
         return answer
 

@@ -72,7 +72,7 @@ def test_a_start_is_in_the_history_and_in_the_audit_log(hub: RunningHub, admin: 
     expect(page.locator("figure canvas").first).to_be_visible()
     admin.screenshot("history")
     page = open_page(admin, "/hub/admin/audit?person=ada&action=workspace.")
-    expect(page.locator(".events").get_by_text("has a container running").first).to_be_visible()
+    expect(page.locator(".events").get_by_text("saw a container run").first).to_be_visible()
     admin.screenshot("audit")
 
 

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect, sync_playwright
 
@@ -94,6 +95,12 @@ class Person:
         expect(current).to_contain_text(path.rsplit("/", 1)[-1].partition("?")[0], timeout=30_000)
         self.page.locator(".jp-NotebookPanel:visible").wait_for()
         self.wait_for_idle()
+        # JupyterLab adds cells that are out of sight when it has time.
+        bare = quote(path.partition("?")[0])
+        model = self.page.request.get(f"{self.address}/user/{self.name}/api/contents/{bare}").json()
+        saved = sum(cell["cell_type"] == "code" for cell in model["content"]["cells"])
+        if saved:
+            self.cells().nth(saved - 1).wait_for(state="attached", timeout=30_000)
 
     def tab(self, name: str) -> Locator:
         """The tab of an open document."""
@@ -116,8 +123,8 @@ class Person:
 
     def run(self, code: str, wait: bool = True) -> Locator:
         """Run code in the last cell and go on to a new one; gives the cell that ran."""
-        index = self.cells().count() - 1
         self.type_in_last_cell(code)
+        index = self.cells().count() - 1
         self.page.keyboard.press("Shift+Enter")
         cell = self.cells().nth(index)
         if wait:

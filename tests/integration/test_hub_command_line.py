@@ -98,19 +98,41 @@ def test_what_listens_takes_its_address_as_flags(name: str, flags: set[str]) -> 
     assert flags <= {option for parameter in COMMANDS[name].params for option in parameter.opts}
 
 
-@pytest.mark.parametrize("name", [name for name in LOCAL if name not in ("serve", "hub", "proxy", "image build")])
+WITHOUT_DATABASE = ("doctor", "db current", "kernelspec list", "secrets check")
+
+
+def samples(name: str) -> list[str]:
+    """A value for each argument of a command and each option that it cannot do without."""
+    values = []
+    for parameter in COMMANDS[name].params:
+        kind = parameter.type
+        value = "1" if isinstance(kind, click.types.FloatParamType | click.types.IntParamType) else "x"
+        value = (
+            "-" if isinstance(kind, click.File) else str(kind.choices[0]) if isinstance(kind, click.Choice) else value
+        )
+        if isinstance(parameter, click.Argument):
+            values.append(value)
+        elif parameter.required:
+            values += [parameter.opts[0], "https://x.example" if "url" in str(parameter.name) else value]
+        elif "--yes" in parameter.opts:
+            values.append("--yes")
+    return values
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in LOCAL if name not in ("serve", "hub", "proxy", "spawner", "image build")]
+)
 def test_a_command_works_in_the_data_folder_that_it_is_given_and_nowhere_else(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere, given = tmp_path / "elsewhere", tmp_path / "given"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    arguments = [parameter for parameter in COMMANDS[name].params if isinstance(parameter, click.Argument)]
     flags = ["--password-stdin"] if "passwd" in name else []
-    done = run(given, *name.split(), *("x" for _ in arguments), *flags, input=PASSWORD, KERNELHUB_SPAWNER="process")
+    done = run(given, *name.split(), *samples(name), *flags, input=PASSWORD, KERNELHUB_SPAWNER="process")
     assert "Traceback" not in done.output and not isinstance(done.exception, TypeError)
     assert not list(elsewhere.iterdir())
-    assert (given / "kernelhub.db").exists() == (name not in ("doctor", "db current", "kernelspec list")), done.output
+    assert (given / "kernelhub.db").exists() == (name not in WITHOUT_DATABASE), done.output
 
 
 @pytest.mark.parametrize("name", sorted(REMOTE))
@@ -122,9 +144,7 @@ def test_a_remote_command_takes_an_address_and_a_token_and_explains_itself(name:
 
 @pytest.mark.parametrize("name", LOCAL)
 def test_a_wrong_configuration_is_a_sentence_and_not_a_traceback(name: str, tmp_path: Path) -> None:
-    arguments = [parameter for parameter in COMMANDS[name].params if isinstance(parameter, click.Argument)]
-    values = ["minimal" if name == "image build" else "x" for _ in arguments]
-    done = run(tmp_path, *name.split(), *values, input=PASSWORD, KERNELHUB_PORT="many")
+    done = run(tmp_path, *name.split(), *samples(name), input=PASSWORD, KERNELHUB_PORT="many")
     assert done.exit_code == 1 and "port:" in done.stderr and "Traceback" not in done.output
     assert not list(tmp_path.iterdir()), "nothing is made before the configuration is right"
 

@@ -21,9 +21,11 @@ from hub.auth.oidc.kinds import Kind, kind_of
 from hub.auth.oidc.mapping import assertion_of
 from hub.auth.oidc.tokens import Client
 from hub.auth.oidc.way import Attempt, Told
+from hub.auth.refusals import Lines
 from hub.auth.secrets import Secrets, SecretUnreadable
 from hub.config import ConfigError
 from hub.config.providers import Provider
+from hub.domain.addresses import address_key
 from hub.domain.audit import AuditEvent
 from hub.domain.users import SignIn, User
 from hub.errors import BadRequest, Forbidden, LinkExpired, NotAdmitted, NotFound, Unavailable
@@ -81,6 +83,7 @@ class Providers:
         self._secrets = secrets
         self._clock = clock
         self._fetcher = Fetcher()
+        self._lines = Lines(clock)
         self._providers = dict(providers)
         self._kinds: dict[str, Kind] = {}
         self._ways: dict[str, Connect | GitHub] = {}
@@ -256,6 +259,8 @@ class Providers:
             ) from None
 
     async def _record_refusal(self, name: str, kept: SignInAttempt, error: Forbidden, address: str) -> None:
+        if not self._lines.is_worth_one(address_key(address)):
+            return  # anybody can begin and end without a provider, as often as they like
         event = AuditEvent(
             self._clock.now(),
             "sign_in.refused",

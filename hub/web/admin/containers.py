@@ -35,7 +35,7 @@ class StopContainer(LiveAction, AdminPage):
         if workspace is None:
             raise NotFound("There is no such container.")
         await self.require(Scope.DELETE_SERVERS, user=workspace.user_id)
-        await self.services.workspaces.stop(WorkspaceId(workspace_id), "stopped by an administrator", actor=actor)
+        await self.services.workspaces.stop(WorkspaceId(workspace_id), self.why_stopped(), actor=actor)
         self.tell_done("The container was stopped.", await self._back())
 
     async def _back(self) -> str:

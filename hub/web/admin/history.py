@@ -70,7 +70,7 @@ class HistoryPage(HistoryBase):
             failures = await unit.lives.failures(of, span, TOP)
         people, groups = (
             await most_used(self.services.store, counts, TOP),
-            await most_used_by_group(self.services.store, of, counts, TOP),
+            await most_used_by_group(self.services.history, of, counts, TOP),
         )
         all_tenths = _all_tenths(counts)
         asked = sum(day.asked for day in counts.days)
@@ -145,7 +145,7 @@ class HistoryFile(HistoryBase):
             everyone = await most_used(self.services.store, counts, len(counts.seconds))
             yield [(one.name, one.user_id, round(one.hours, 3), one.starts) for one in everyone]
         else:
-            everyone = await most_used_by_group(self.services.store, of, counts, 100_000)
+            everyone = await most_used_by_group(self.services.history, of, counts, 100_000)
             yield [(one.name, round(one.hours, 3), one.starts, one.people) for one in everyone]
 
 

@@ -32,3 +32,7 @@ class AdminPage(PageHandler):
     def done(self) -> str:
         """What the page that led here has done, in words."""
         return _DONE.get(self.get_query_argument("done", ""), "")
+
+    def why_stopped(self) -> str:
+        """What the user reads when somebody in charge of them stops what runs."""
+        return "stopped by an administrator" if self.identity.is_admin else "stopped by an owner of your group"

@@ -163,7 +163,7 @@ class BulkAction(PeoplePage):
                 case "sign-out":
                     await services.sign_ins.revoke_all(user.id, actor, address)
                 case "stop":
-                    await services.workspaces.stop_all(user, "stopped by an administrator", actor)
+                    await services.workspaces.stop_all(user, self.why_stopped(), actor)
                 case "disable":
                     await removal.disable(services, user, actor, address)
                 case "enable":

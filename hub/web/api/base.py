@@ -10,8 +10,10 @@ from urllib.parse import urlencode
 import tornado.web
 
 from hub.auth.identity import Credential
+from hub.auth.presence import is_navigation
 from hub.domain.users import Group, User
 from hub.errors import BadRequest, HubError, MethodNotAllowed, NotFound, UnsupportedMedia
+from hub.http.csrf import SAFE_METHODS, check_token
 from hub.http.handler import Access, HubHandler
 from hub.http.rate_limit import Standing, address_key
 from hub.web.api.idempotency import Kept
@@ -61,6 +63,21 @@ class ApiHandler(HubHandler):
         if self.found_group is None:
             raise NotFound("There is no such group.")
         return self.found_group
+
+    def check_meant(self) -> None:
+        """See HubHandler; what a browser's script reads by the cookie must carry a form token as well.
+
+        Diagrams in outputs that nobody trusted load data from any address of this origin (Vega's loader), and can tell
+        it to other sites in the addresses of pictures. They cannot know the token; the front ends' scripts do.
+        """
+        super().check_meant()
+        identity, headers = self.found_identity, self.request.headers
+        if identity is None or identity.credential is not Credential.COOKIE or identity.present:
+            return
+        if self.access is Access.PUBLIC or "Sec-Fetch-Mode" not in headers or is_navigation(headers):
+            return
+        if self.request.method in SAFE_METHODS:
+            check_token(self.expected_form_token(), headers.get("X-XSRFToken"))
 
     # -- lists --------------------------------------------------------------------------------------------
 

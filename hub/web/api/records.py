@@ -109,7 +109,7 @@ class HistoryHandler(ApiHandler):
                 ],
                 "by_group": [
                     {"group": one.name, "hours": round(one.hours, 3), "starts": one.starts, "people": one.people}
-                    for one in await most_used_by_group(store, of, counts, limit)
+                    for one in await most_used_by_group(self.services.history, of, counts, limit)
                 ],
             }
         )

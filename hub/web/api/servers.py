@@ -12,9 +12,10 @@ from urllib.parse import quote
 import msgspec
 import tornado.iostream
 
+from hub.auth.arrivals import is_barred
 from hub.domain.scopes import Scope
 from hub.domain.workspace import Workspace, WorkspaceState
-from hub.errors import BadRequest, NotFound
+from hub.errors import BadRequest, Conflict, NotFound
 from hub.http.handler import Over
 from hub.web.api.models import ProgressEvent, StartServer, StopServer
 from hub.web.api.users import UsersHandler
@@ -80,6 +81,8 @@ class Server(ServerHandler):
         if workspace is not None and workspace.state is WorkspaceState.RUNNING:
             self.set_status(201)
             return
+        if is_barred(self.user):
+            raise Conflict(f"{self.user.name} is disabled; nothing of theirs starts.")
         self.services.workspaces.ensure_soon(self.user, profile)
         self.set_status(202)
 
@@ -129,8 +132,9 @@ class ServerProgress(ServerHandler):
         elif step is None or (step.phase is Phase.READY):
             raise BadRequest("This server is not being started.")
         else:
-            await self._begin_stream()
-            await self._tell(key)
+            with self.limits.stream(self.identity.user.id):
+                await self._begin_stream()
+                await self._tell(key)
 
     async def _tell(self, key: StartKey) -> None:
         steps = self.services.workspaces.progress.follow(key)

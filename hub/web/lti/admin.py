@@ -29,6 +29,15 @@ class _PlatformsPage(AdminPage):
         """What this hub is to platforms."""
         return Tool(self.absolute(""), self.lti.settings.tool_name)
 
+    async def require_administrator(self) -> None:
+        """Refuse whoever does not hold everything. Raises Forbidden, which is audited.
+
+        A platform says who people are: with one's own keys for an issuer whose people the hub knows, one could come in
+        as any of them, administrators too.
+        """
+        if not self.identity.is_admin:
+            await self.refuse(Scope.ADMIN_USERS, message="Only administrators change who says who people are.")
+
     async def show_platforms(self, error: HubError | None = None, link: str = "") -> None:
         """The list, with what went wrong, or a new registration link."""
         async with self.services.store.reading() as unit:
@@ -56,6 +65,7 @@ class PlatformsPage(_PlatformsPage):
 
     async def post(self) -> None:
         """Add a platform by its addresses; a mistake shows the form again."""
+        await self.require_administrator()
         given = self._given()
         actor = self.identity.user.id
         try:
@@ -90,6 +100,7 @@ class InvitePlatform(_PlatformsPage):
 
     async def post(self) -> None:
         """Make a link."""
+        await self.require_administrator()
         name, host = self.field("name").strip(), self.field("host").strip()
         try:
             secret = await self.lti.registrations.invite(name, host, self.identity.user.id, self.address)
@@ -158,6 +169,8 @@ class PlatformAction(PlatformPage):
     async def post(self, platform_id: str, action: str) -> None:
         """Do it; a refusal is shown on the platform's page."""
         platform = await self.lti.platforms.get(platform_id)
+        if action in ("deployments", "delete"):
+            await self.require_administrator()
         try:
             await self._perform(action, platform)
         except (BadRequest, Conflict, Forbidden, NotFound, PlatformSilent) as error:

@@ -47,6 +47,10 @@ class ConfirmPage(PageHandler):
             await services.passwords.check(user.name, self.field("password"), self.address)
         except WrongPassword as error:
             raise WrongPassword("The password is wrong.") from error
+        factors = services.second_factors
+        if await factors.must_have_one(user) and not await factors.has_one(user):
+            # Whoever came to be in charge since they signed in: the next sign-in asks them to set one up.
+            raise WrongPassword("You must have a second factor for this. Sign out and in again to set one up.")
         return "password"
 
     async def _is_by_gateway(self) -> bool:

@@ -27,7 +27,9 @@ function open() {
 window.addEventListener("hashchange", open);
 open();
 
-const presence = document.querySelector('meta[name="presence"]')?.content;
+// Without presence the token of the sign-in: it permits one's own things.
+const token =
+  document.querySelector('meta[name="presence"]')?.content || document.querySelector('input[name="_xsrf"]')?.value;
 
 function address(form) {
   let path = form.dataset.path;
@@ -57,7 +59,7 @@ document.addEventListener("submit", async (event) => {
   shown.textContent = `GET ${asked}\n…`;
   const stopper = new AbortController();
   try {
-    const headers = presence ? { "X-XSRFToken": presence } : {};
+    const headers = token ? { "X-XSRFToken": token } : {};
     const response = await fetch(asked, { headers, signal: stopper.signal });
     const body = await read(response);
     shown.textContent = `GET ${asked}\n${response.status} ${response.statusText}\n\n${body}`;

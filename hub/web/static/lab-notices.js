@@ -59,12 +59,13 @@
 
   // The front end fills the window: it is pushed down by the height of the bar.
   function make_room() {
-    const height = `${bar.offsetHeight}px`;
     const main = shell?.node ?? document.getElementById("main");
-    if (!main || main.dataset.noticesHeight === height) return;
-    main.dataset.noticesHeight = height;
+    if (!main?.isConnected) return; // not shown yet: how it is placed cannot be known
+    const height = `${bar.offsetHeight}px`;
+    const padding = getComputedStyle(main).position === "absolute" ? "" : height;
+    if (main.style.top === height && main.style.paddingTop === padding) return;
     main.style.top = height;
-    if (getComputedStyle(main).position !== "absolute") main.style.paddingTop = height;
+    main.style.paddingTop = padding;
     window.dispatchEvent(new Event("resize"));
   }
 
@@ -90,6 +91,8 @@
     document.head.append(style);
     document.body.append(bar);
     new ResizeObserver(make_room).observe(bar);
+    app.started?.then(make_room);
+    app.restored?.then(make_room);
     app.serviceManager.events?.stream.connect((_sender, event) => {
       if (event.schema_id === SCHEMA) look();
     });

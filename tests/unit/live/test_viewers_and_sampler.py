@@ -17,7 +17,7 @@ from hub.errors import AgentSilent, EngineSilent, NotFound, TooManyRequests
 from hub.live import sampler as module
 from hub.live.sampler import Sampler
 from hub.live.sizes import HomeSizes
-from hub.live.viewers import MAX_OF_PRINCIPAL, Viewers
+from hub.live.viewers import MAX_OF_PRINCIPAL, MAX_OF_USER, Viewers
 from hub.store.engine import Store
 from hub.workspaces.agents import Live
 from proxy.contract.agent import ContainerInfo
@@ -55,6 +55,15 @@ async def test_one_sign_in_has_so_many_streams_and_others_theirs() -> None:
     viewers.join(BOB)
     viewers.leave(mine[0])
     viewers.join(ADA)
+
+
+async def test_one_user_with_many_tokens_leaves_streams_for_others() -> None:
+    viewers = Viewers()
+    for number in range(MAX_OF_USER):
+        viewers.join(PrincipalId(f"token {number}"), "ada")
+    with pytest.raises(TooManyRequests):
+        viewers.join(PrincipalId("another token"), "ada")
+    viewers.join(BOB, "bob")
 
 
 @dataclass

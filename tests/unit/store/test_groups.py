@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from hub.domain.ids import GroupId
-from hub.domain.users import Group, Role
+from hub.domain.ids import GroupId, UserId
+from hub.domain.users import Group, MemberRole, Role
 from hub.errors import Conflict
 from hub.store.engine import Store
+from hub.store.groups import GroupSize
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MATHS = Group(GroupId("g1"), "maths", NOW)
@@ -73,3 +75,21 @@ async def test_nobody_is_put_into_a_group_that_does_not_exist(store: Store) -> N
         async with store.unit() as unit:
             bob = await unit.users.add("bob", Role.USER, NOW)
             await unit.groups.add_member(GroupId("none"), bob.id)
+
+
+async def test_who_is_marked_for_deletion_is_neither_counted_nor_listed(store: Store) -> None:
+    async with store.unit() as unit:
+        await unit.groups.add(MATHS)
+        await unit.groups.add(ARTS)
+        people = [await unit.users.add(name, Role.USER, NOW) for name in ("ada", "bob", "cy", "dan")]
+        for person, role in zip(people, 2 * [MemberRole.OWNER] + 2 * [MemberRole.MEMBER], strict=True):
+            await unit.groups.add_member(MATHS.id, person.id, role)
+        for gone in people[1:3]:
+            await unit.users.save(replace(gone, removed_at=NOW))
+        assert await unit.groups.sizes([MATHS.id, ARTS.id]) == {MATHS.id: GroupSize(2, 1), ARTS.id: GroupSize(0, 0)}
+        assert [one.user.name for one in await unit.groups.members_page(MATHS.id, 0, 50)] == ["ada", "dan"]
+        assert [one.user.name for one in await unit.groups.members_page(MATHS.id, 1, 1)] == ["dan"]
+        counts = [await unit.groups.members_count(MATHS.id, role=role) for role in (None, *MemberRole)]
+        assert counts == [2, *(1 for _ in MemberRole)]
+        assert await unit.groups.members_count(MATHS.id, "a") == 2
+        assert await unit.groups.members_among([people[0].id, UserId("nobody")], [MATHS.id]) == {people[0].id}

@@ -61,6 +61,7 @@ class FakeWorkspaces:
     rows: dict[str, Workspace] = field(default_factory=dict)
     asked_for: list[str] = field(default_factory=list)
     stopped: list[tuple[str, str]] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     engine_silent: bool = False
     progress: Progress = field(default_factory=Progress)
 
@@ -102,6 +103,7 @@ class FakeWorkspaces:
         if workspace_id not in self.rows:
             raise NotFound("There is no such workspace.")
         self.stopped.append((workspace_id, actor))
+        self.reasons.append(reason)
         self.rows[workspace_id] = replace(
             self.rows[workspace_id], state=WorkspaceState.STOPPED, container_id=None, stop_reason=reason
         )

@@ -177,6 +177,7 @@ async def test_a_group_owner_sees_and_stops_only_theirs(site: Site) -> None:
     assert refused.status == 403
     done = await teacher.post(f"/hub/admin/containers/{mine.id}/stop", {"_xsrf": token}, Accept="application/json")
     assert done.status == 200
+    assert site.workspaces.reasons == ["stopped by an owner of your group"]
 
 
 async def test_a_message_is_shown_until_it_is_dismissed(site: Site, admin: Browser) -> None:

@@ -219,3 +219,13 @@ async def test_a_start_that_failed_says_why(site: Site) -> None:
     answer = await ada.get("/hub/api/users/ada/server/progress")
     [event] = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
     assert event["failed"] and event["message"] == "The image is not there." and "ready" not in event
+
+
+async def test_what_a_script_reads_by_the_cookie_needs_a_form_token(site: Site) -> None:
+    """Vega's charts in outputs that nobody trusted can ask for any address; they know no token."""
+    ada = await site.signed_in("ada")
+    fetched = {"Sec_Fetch_Mode": "cors", "Sec_Fetch_Dest": "empty", "Sec_Fetch_Site": "same-origin"}
+    assert (await ada.get("/hub/api/user", **fetched)).json()["code"] == "auth.forged"
+    assert (await ada.get("/hub/api/user", X_XSRFToken="wrong", **fetched)).status == 403
+    assert (await ada.get("/hub/api/user", X_XSRFToken=await ada.form_token(), **fetched)).status == 200
+    assert (await ada.get("/hub/api/user", Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="document")).status == 200

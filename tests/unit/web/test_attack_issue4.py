@@ -156,3 +156,37 @@ async def test_an_export_tells_nothing_of_others_addresses(site: Site) -> None:
     assert "203.0.113.77" not in said.text
     assert browser.client in said.text
     assert PASSWORD not in said.text
+
+
+async def test_nothing_of_somebody_who_is_disabled_is_started(site: Site) -> None:
+    admin = await site.signed_in("root1", Role.ADMIN)
+    bob = await site.add("bob")
+    await site.auth.users.disable(bob, "test")
+    answer = await admin.api("POST", "/hub/api/users/bob/server", {}, X_XSRFToken=admin.presence)
+    assert (answer.status, "bob" in site.workspaces.asked_for) == (409, False)
+
+
+async def test_who_becomes_administrator_while_signed_in_needs_the_second_factor_for_it(make_site: SiteMaker) -> None:
+    site: Site = await make_site(second_factor="administrators")
+    browser = await site.signed_in("ada")
+    await site.auth.users.set_role(await site.auth.users.get("ada"), Role.ADMIN, "test")
+    answer = await browser.submit("/hub/confirm", {"password": PASSWORD})
+    assert (answer.status, "second factor" in answer.text) == (403, True)
+    assert "presence.proven" not in await site.actions()
+
+
+async def test_who_may_only_change_settings_says_not_who_people_are(make_site: SiteMaker) -> None:
+    site: Site = await make_site(roles={"settler": {"scopes": ["admin:settings", "admin-ui"]}}, lti={"enabled": True})
+    await site.add("sam", "settler")
+    browser = site.browser()
+    await browser.sign_in("sam")
+    await browser.prove_presence()
+    platform = {
+        **{"name": "evil", "issuer": "https://lms.example.edu", "client_id": "1", "deployments": "1"},
+        **{f"{name}_url": "https://evil.example/x" for name in ("authorize", "token", "jwks")},
+    }
+    answer = await browser.post("/hub/admin/platforms", {**platform, "_xsrf": browser.presence})
+    assert (answer.status, await site.auth.lti.platforms.list()) == (403, [])
+    answer = await browser.post("/hub/admin/platforms/invite", {"name": "evil", "_xsrf": browser.presence})
+    assert (answer.status, "/hub/lti/register/" in answer.text) == (403, False)
+    assert (await browser.get("/hub/admin/platforms")).status == 200

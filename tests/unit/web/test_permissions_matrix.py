@@ -159,6 +159,8 @@ def expected(call: Call, who: Principal) -> str:
     if handler.access is Access.OWNER and who.user != "alice":
         return "refused"
     if holds(who, scope, handler.over_whom(scope)):
+        if handler.needs_presence and not who.by_cookie:
+            return "refused"  # no token is a person at a browser
         return "passes" if not (handler.needs_presence and who.name in _ABSENT) else "asked for presence"
     if who.name == "an administrator without presence":
         admin = next(each for each in PRINCIPALS if each.name == "an administrator with presence")

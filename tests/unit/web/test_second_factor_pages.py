@@ -130,7 +130,9 @@ async def test_questions_to_passkeys_are_answered_without_keeping_anything(site:
         assert (await site.browser().api("GET", f"/hub/login/passkey-question?for={what}")).status in (400, 403)
 
 
-@pytest.mark.parametrize("credential", ["", "{}", "nonsense", '{"rawId": "AAAA"}', "x" * 40_000])
+@pytest.mark.parametrize(
+    "credential", ["", "{}", "nonsense", '{"rawId": "AAAA"}', "x" * 40_000, '{"rawId":' + "[" * 15_000]
+)
 async def test_a_made_up_passkey_is_refused(site: Site, credential: str) -> None:
     browser = site.browser()
     fields = {"credential": credential, "state": "x"}

@@ -268,6 +268,15 @@ async def test_a_refusal_leaves_one_line_in_the_audit_log(make_relying: MakeRely
     assert [(event.action, event.actor) for event in events] == [("sign_in.refused", "provider:idp")]
 
 
+async def test_strangers_do_not_fill_the_audit_log_with_refusals(relying: Relying) -> None:
+    for _ in range(40):
+        state = parse_qs(urlsplit(await relying.start()).query)["state"][0]
+        with pytest.raises(NotAdmitted):
+            await relying.providers.finish("idp", BROWSER, {"state": state}, "203.0.113.9")
+    async with relying.store.reading() as unit:
+        assert 0 < len(await unit.audit.list(limit=100)) <= 30
+
+
 async def test_groups_and_roles_come_from_claims(make_relying: MakeRelying) -> None:
     relying = make_relying(
         groups_claim="memberships.list",
