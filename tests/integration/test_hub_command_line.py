@@ -98,7 +98,7 @@ def test_what_listens_takes_its_address_as_flags(name: str, flags: set[str]) -> 
     assert flags <= {option for parameter in COMMANDS[name].params for option in parameter.opts}
 
 
-WITHOUT_DATABASE = ("doctor", "db current", "kernelspec list", "secrets check")
+WITHOUT_DATABASE = ("doctor", "db current", "kernelspec list", "secrets check", "lti invite")
 
 
 def samples(name: str) -> list[str]:
