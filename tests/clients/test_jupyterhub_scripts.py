@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from hub.cli.offline import ACTOR
+from hub.domain.audit import AuditEvent
 from tests.harness.accounts import Account, add_account, audit, in_thread, services
 from tests.harness.running import RunningHub, eventually, running_hub
 
@@ -135,7 +136,11 @@ def test_the_idle_culler_of_jupyterhub_stops_an_idle_server(hub: RunningHub, adm
         program.terminate()
         said = program.communicate(timeout=30)[0]
     assert "Culling server ada (inactive for" in said and "Error" not in said, said
-    [stopped] = [event for event in asyncio.run(audit(hub, "workspace.stopped")) if event.details["user"] == ada.id]
+
+    def ends() -> list[AuditEvent]:
+        return [event for event in asyncio.run(audit(hub, "workspace.stopped")) if event.details["user"] == ada.id]
+
+    [stopped] = eventually(ends, what="the end of the container, which was asked for")
     assert stopped.details["reason"] == "stopped by an administrator"
     assert script("GET", "/users/ada?include_stopped_servers=1").json()["servers"][""]["stopped"] is True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -62,6 +63,7 @@ def test_a_click_on_another_profiles_kernel_starts_its_container_beside_the_firs
     expect(ada.page.get_by_text("My containers")).to_be_visible()
     ada.screenshot("home-profiles")
     ada.page.get_by_role("button", name="Stop the container Statistics").click()
+    ada.page.get_by_role("dialog").get_by_role("button", name=re.compile("^Stop")).click()
     expect(ada.page.get_by_text("The container was stopped.")).to_be_visible()
     eventually(lambda: len(containers(hub.label)) == 1, what="one container")
     ada.close()
