@@ -65,19 +65,19 @@ def span_or_never(text: str) -> str | None:
 
 
 def size_text(size: int | None) -> str:
-    """A size in GiB, or MiB below one; nothing for no limit."""
+    """A size in GB (of 1,024 MB), or MB below one; nothing for no limit."""
     if size is None:
         return ""
-    return f"{size / GIB:g} GiB" if size >= GIB else f"{size / 1024**2:g} MiB"
+    return f"{size / GIB:g} GB" if size >= GIB else f"{size / 1024**2:g} MB"
 
 
 def read_size(text: str) -> int | None:
-    """Bytes of ``2``, ``2 GiB`` or ``512 MiB``; None of nothing. Raises ValueError."""
+    """Bytes of ``2``, ``2 GB`` or ``512 MB`` (GiB and MiB mean the same); None of nothing. Raises ValueError."""
     if not text.strip():
         return None
     found = _SIZE.match(text.strip())
     if found is None:
-        raise ValueError("a size is a number of GiB, or with its unit: 2, 512 MiB")
+        raise ValueError("a size is a number of GB, or with its unit: 2, 512 MB")
     unit = 1024**2 if (found[2] or "g").lower().startswith("m") else GIB
     return int(float(found[1].replace(",", ".")) * unit)
 

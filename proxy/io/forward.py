@@ -117,6 +117,9 @@ class ForwardHandler(PlainHandler):
             self._is_too_large = True
             self._body.abandon()
             return
+        if self._tasks.is_closed:
+            self.refuse(Refused(503, "proxy.closing", "This proxy is restarting; try again."))
+            return
         target = encode_target(head.target)
         self._exchange = self._tasks.start(
             self._send(head.method, target, fields, self._body.pieces() if has_body else None), "exchange"

@@ -191,7 +191,7 @@ async def test_everybodys_limits_are_set_and_taken_away(site: Site) -> None:
     limits = site.services.running.current.limits
     assert (limits.containers, limits.kernels, limits.hours_per_week) == (None, 3, 12.5)
     assert limits.disk_bytes == 10 * 1024**3
-    assert (await admin.get(page)).value_of("disk_bytes") == "10 GiB"
+    assert (await admin.get(page)).value_of("disk_bytes") == "10 GB"
     for wrong in ({"kernels": "-1"}, {"hours_per_week": "many"}, {"disk_bytes": "much"}):
         assert (await admin.submit(f"{page}/limits", wrong, page)).status == 400
     await admin.submit(f"{page}/limits", {}, page)
