@@ -31,7 +31,7 @@ IN_CHARGE = (
     Entry("audit", "Audit", "/hub/admin/audit", Scope.READ_AUDIT),
     Entry("profiles", "Profiles", "/hub/admin/profiles", Scope.ADMIN_PROFILES),
     Entry("settings", "Settings", "/hub/admin/settings", Scope.ADMIN_SETTINGS),
-    Entry("platforms", "Platforms", "/hub/admin/platforms", Scope.ADMIN_SETTINGS),
+    Entry("platforms", "Learning platforms", "/hub/admin/platforms", Scope.ADMIN_SETTINGS),
 )
 """For administrators, and for group owners as far as theirs go."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from hub.domain.audit import AuditEvent
-from hub.domain.ids import KernelId, WorkspaceId
+from hub.domain.ids import KernelId, UserId, WorkspaceId, new_id
+from hub.domain.messages import LIFETIMES, Message
 from hub.domain.scopes import Scope
 from hub.errors import NotFound
 from hub.http.permitted import Over
 from hub.web.admin.page import AdminPage
 from hub.web.live_stream import LiveAction
+from hub.web.notices import announce
 
 
 class OldContainersPage(AdminPage):
@@ -36,7 +38,18 @@ class StopContainer(LiveAction, AdminPage):
             raise NotFound("There is no such container.")
         await self.require(Scope.DELETE_SERVERS, user=workspace.user_id)
         await self.services.workspaces.stop(WorkspaceId(workspace_id), self.why_stopped(), actor=actor)
+        if workspace.user_id != actor:
+            await self._tell_owner(workspace.user_id)
         self.tell_done("The container was stopped.", await self._back())
+
+    async def _tell_owner(self, owner: UserId) -> None:
+        """Say it where the owner works: a kernel that is gone without a word looks like a fault."""
+        now, sender = self.services.clock.now(), self.identity.user
+        text = f"Your container was {self.why_stopped()}. Files are kept; running code and variables are gone."
+        message = Message(new_id(), owner, sender.id, sender.name, text, now, now + LIFETIMES["1h"])
+        async with self.services.store.unit() as unit:
+            await unit.messages.add([message])
+        announce(self.services, owner)
 
     async def _back(self) -> str:
         back = self.field("back", 64)

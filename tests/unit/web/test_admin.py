@@ -213,3 +213,14 @@ async def test_a_message_expires(site: Site, admin: Browser) -> None:
     await admin.submit(form, {"text": "soon gone", "lasts": "1h"}, form)
     site.clock.advance(timedelta(hours=1, seconds=1))
     assert "soon gone" not in (await bob.get("/hub/home")).text
+
+
+async def test_whose_container_was_stopped_is_told_where_they_work(site: Site, admin: Browser) -> None:
+    bob = await site.add("bob")
+    workspace = site.workspaces.run(bob)
+    async with site.store.unit() as unit:
+        await unit.workspaces.add(workspace)
+    await admin.submit(f"/hub/admin/containers/{workspace.id}/stop", page="/hub/admin")
+    async with site.store.reading() as unit:
+        [message] = await unit.messages.list_open(bob.id, site.clock.now())
+    assert message.text.startswith("Your container was stopped by an administrator.")
