@@ -198,7 +198,9 @@ def test_a_process_name_cannot_forge_its_numbers() -> None:
 
 
 def test_our_own_session_uses_memory_and_time() -> None:
-    assert procfs.usage_by_session()[os.getsid(0)].rss_bytes >= procfs.own_rss_bytes() > 1024**2
+    own = procfs.own_rss_bytes()
+    assert own > 1024**2
+    assert procfs.usage_by_session()[os.getsid(0)].rss_bytes > 0.9 * own  # this process is part of it, and breathes
 
 
 # ---- files

@@ -47,7 +47,7 @@ async def test_a_launch_signs_a_new_user_in_and_makes_the_course_a_group(course:
     browser = course.site.browser()
     answer = await course.launch(browser, "sam", "link-1")
     assert (answer.status, answer.location) == (302, "/hub/home")
-    me = (await browser.api("GET", "/hub/api/user")).json()
+    me = (await browser.get("/hub/api/user")).json()
     assert me["name"] == "sam" and me["groups"] == ["school-bio-101"]
     await course.launch(course.site.browser(), "tina", "link-1")
     assert await course.roles() == {"sub-sam": "member", "sub-tina": "owner"}
@@ -69,7 +69,7 @@ async def test_a_second_launch_finds_the_same_user_whatever_they_are_called_by_n
     course.platform.people["sam"].username = "samantha"
     second = course.site.browser()
     await course.launch(second, "samantha", "link-1")
-    ids = {(await browser.api("GET", "/hub/api/user")).json()["name"] for browser in (first, second)}
+    ids = {(await browser.get("/hub/api/user")).json()["name"] for browser in (first, second)}
     assert ids == {"sam"}
 
 
@@ -79,7 +79,7 @@ async def test_a_platform_becomes_no_local_account_and_no_administrator(course: 
     course.platform.people["root1"].roles.append("http://purl.imsglobal.org/vocab/lis/v2/system/person#Administrator")
     browser = course.site.browser()
     await course.launch(browser, "root1", "link-1")
-    me = (await browser.api("GET", "/hub/api/user")).json()
+    me = (await browser.get("/hub/api/user")).json()
     assert me["name"] == "root12" and not me["admin"]
 
 
@@ -96,7 +96,7 @@ async def test_in_a_frame_the_launch_goes_on_in_a_tab_of_its_own_by_a_code_that_
     assert (await tab.post("/hub/lti/continue", {"code": code}, Sec_Fetch_Site="same-site")).status == 403
     assert (await tab.post("/hub/lti/continue", {"code": code}, Sec_Fetch_Site=None, Origin=None)).status == 403
     assert (await tab.post("/hub/lti/continue", {"code": code})).location == "/hub/home"
-    assert (await tab.api("GET", "/hub/api/user")).json()["name"] == "sam"
+    assert (await tab.get("/hub/api/user")).json()["name"] == "sam"
     assert (await course.site.browser().post("/hub/lti/continue", {"code": code})).status == 410
 
 
@@ -169,7 +169,7 @@ async def test_a_course_never_takes_over_a_group_that_is_there(course: Course) -
     await course.site.auth.groups.create("school-bio-101", "test")
     browser = course.site.browser()
     await course.launch(browser, "tina", "link-1")
-    assert (await browser.api("GET", "/hub/api/user")).json()["groups"] == ["school-bio-101-2"]
+    assert (await browser.get("/hub/api/user")).json()["groups"] == ["school-bio-101-2"]
 
 
 # -- what is not believed ----------------------------------------------------------------------------------------------
