@@ -14,9 +14,12 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
+import hub
+import proxy
 from hub.config import Settings, bracketed
 from hub.ending import ENDED_FOR_GOOD
 from hub.errors import REFUSED_TO_START, EngineSilent
@@ -25,7 +28,7 @@ from hub.spawn.folders import Folders
 from hub.spawn.protocol import Spawner
 from hub.spawn.remote import SpawnerAway
 from hub.spawn.select import remote_spawner, spawner_folder
-from hub.spawner.confine import FOR_HUB, FOR_PROXY, Plan, engine_sockets
+from hub.spawner.confine import FOR_HUB, FOR_PROXY, TEMPORARY, Plan, engine_sockets
 from hub.welcome import Welcome, ask_welcome, is_ready
 
 RESTART_PAUSE_SECONDS = 0.2
@@ -174,7 +177,7 @@ class Supervisor:
         engines = engine_sockets(settings.docker_url, os.environ.get("DOCKER_HOST"))
         data_dir, folder = settings.data_dir.resolve(), spawner_folder(settings).resolve()
         hidden = [] if name == "hub" else [str(folder)]  # a proxy asks the hub alone
-        plan = Plan([*CONFINED[name]], [str(data_dir)], [str(folder)], engines, hidden)
+        plan = Plan([*CONFINED[name]], [str(data_dir)], [str(folder), *program_folders()], engines, hidden)
         return [sys.executable, "-m", "hub.spawner.confine", plan.text()]
 
     async def _run_to_end(self, *arguments: str) -> int:
@@ -238,6 +241,13 @@ def _greeting(address: str, welcome: Welcome) -> str:
             f"  {address}{welcome.setup_path}",
         ]
     return "\n".join([*lines, "", "Ctrl-C stops it; users' kernels go on.", ""])
+
+
+def program_folders() -> list[str]:
+    """Where the program lies beneath folders for temporary files, which can be written to otherwise."""
+    packages = (Path(file).parent for file in (hub.__file__, proxy.__file__) if file)
+    folders = [folder.resolve() for folder in (Path(sys.prefix), *packages)]
+    return [str(folder) for folder in folders if any(folder.is_relative_to(place) for place in TEMPORARY)]
 
 
 def _cannot_listen(host: str, port: int) -> str | None:

@@ -40,7 +40,7 @@ _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "f
 _COVERED = ("/var/lib/docker", "/var/lib/containerd", "/var/lib/kubelet")
 _PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "timer_list", "latency_stats")
 _ENGINES = ("/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock")
-_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - the program's own temporary files go there
+TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - the program's own temporary files go there
 
 _CLONE_NEWNS = 0x20000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_SLAVE = 2, 4, 8, 0x1000, 0x4000, 0x80000
@@ -79,7 +79,7 @@ def confine(plan: Plan) -> None:
     """Make this process what the plan says. Raises OSError where the machine refuses; then it is half done."""
     _check(_libc.unshare(_CLONE_NEWNS), "a mount namespace")
     _mount(None, "/", _MS_REC | _MS_SLAVE)  # what the host mounts later, such as a home, still appears
-    writable = [path for path in (*plan.writable, *_TEMPORARY) if Path(path).is_dir()]
+    writable = [path for path in (*plan.writable, *TEMPORARY) if Path(path).is_dir()]
     kept = {
         path: os.open(path, os.O_PATH) for path in dict.fromkeys([*writable, *plan.read_only]) if Path(path).exists()
     }
@@ -159,7 +159,7 @@ def _cover_engines(plan: Plan) -> None:
 
     A folder that the program needs cannot be; then the socket itself is.
     """
-    needed = [Path(path) for path in (*plan.writable, *_TEMPORARY)]
+    needed = [Path(path) for path in (*plan.writable, *TEMPORARY)]
     for path in filter(os.path.exists, plan.engines):
         folder = Path(path).resolve().parent
         if folder == Path("/") or any(each == folder or folder in each.parents for each in needed):

@@ -385,7 +385,7 @@ def test_a_port_that_is_taken_is_a_sentence_and_an_exit_status(hub: RunningHub, 
     port = hub.address.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "hub.cli", "proxy", "--port", port, "--data-dir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    assert done.exit_code == 2
+    assert done.returncode == 2
     assert port in done.stdout + done.stderr and "Traceback" not in done.stdout + done.stderr, done.stderr
 
 
