@@ -95,6 +95,7 @@ def command(hub: RunningHub, ada: Account, *arguments: str) -> subprocess.Popen[
     return subprocess.Popen(
         [sys.executable, "-m", "hub.cli", "run", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore Ctrl-C
     )  # fmt: skip
 
 
