@@ -210,6 +210,8 @@ class HubHandler(Permitted):
         """See the module's docstring."""
         self._begin()
         self._check_body_size()
+        if self.request.headers.get("Service-Worker") == "script":
+            raise Forbidden("Nothing of the hub is a service worker.")  # it would stay when what registered it is gone
         if self.request.method == "OPTIONS":
             return
         await self._identify()

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import sys
 import tempfile
-from typing import Any
+from typing import Any, NoReturn
 
 import nbformat
 from nbconvert.exporters.base import get_exporter
@@ -22,6 +23,8 @@ from hub.jupyter.databricks_exporter import OWN_EXPORTS
 
 MAX_MEMORY_BYTES = 2 * 1024**3
 MAX_CPU_SECONDS = 60
+NOTEBOOK_INVALID = 3
+"""The status that says that the notebook is at fault, not the program; hub.jupyter.exports knows it, too."""
 MATHJAX = "/mathjax/"
 _NAMES = {**OWN_EXPORTS, "pdf": "html"}
 """Formats that nbconvert does not have under this name; a PDF is a page that is printed (hub.jupyter.print_pdf)."""
@@ -42,9 +45,19 @@ def main() -> None:
         exporter.from_notebook_node(_parse(_sample(minor)), resources=_resources("sample"))
     _give_up_rights(asked["uid"])
     notebook = _parse(sys.stdin.buffer.read().decode("utf-8"))
-    output, resources = exporter.from_notebook_node(notebook, resources=_resources(asked["title"]))
+    try:
+        output, resources = exporter.from_notebook_node(notebook, resources=_resources(asked["title"]))
+    except nbformat.ValidationError as error:
+        _refuse(error)
     head = {"extension": resources.get("output_extension") or ".txt", "mime_type": exporter.output_mimetype or ""}
     sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + output.encode("utf-8", "replace"))
+
+
+def _refuse(error: nbformat.ValidationError) -> NoReturn:
+    """End where the notebook is at fault, and say only where in it: what it holds there is hostile."""
+    place = ".".join(re.sub(r"\W", "?", str(part)) for part in error.absolute_path)
+    print(place, file=sys.stderr)
+    sys.exit(NOTEBOOK_INVALID)
 
 
 def _resources(title: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import msgspec
 
 from hub.config import Settings
 from hub.contents.models import Model
-from hub.errors import BadRequest, HubError, NotFound
+from hub.errors import BadRequest, HubError, NotebookInvalid, NotFound
 from hub.jupyter.child import BARE_ENVIRONMENT, MAX_OUTPUT_BYTES, TooMuchOutput, run_module
 from hub.jupyter.files import SANDBOX_POLICY, attachment, check_embeddable
 from hub.jupyter.handler import JupyterHandler, LargeBodyHandler
@@ -25,6 +25,8 @@ from hub.jupyter.turns import Turns
 EXPORT_SECONDS = 60.0
 WAIT_SECONDS = 30.0
 MAX_NOTEBOOK_BYTES = 64 * 1024**2
+NOTEBOOK_INVALID = 3
+"""The status with which the child ends where the notebook is at fault; its last line says where."""
 _KEPT = ("JUPYTER_PATH", "JUPYTER_DATA_DIR")  # where an administrator's templates are
 PDF = "pdf"
 PDF_NAMES = frozenset({PDF, "webpdf"})
@@ -153,7 +155,7 @@ def can_give_up_root() -> bool:
 
 
 async def export(asked: Asked, notebook: bytes) -> tuple[Exported, bytes]:
-    """Convert a notebook in a child process. Raises ExportFailed."""
+    """Convert a notebook in a child process. Raises ExportFailed, NotebookInvalid."""
     head, _, data = (await _run_child("hub.jupyter.export_notebook", asked, notebook)).partition(b"\n")
     return msgspec.json.decode(head, type=Exported), data
 
@@ -173,7 +175,10 @@ async def _run_child(module: str, asked: msgspec.Struct, given: bytes) -> bytes:
     except TooMuchOutput as error:
         most = MAX_OUTPUT_BYTES // 1024**2
         raise ExportFailed(f"nbconvert failed: its result was larger than {most} MiB.") from error
+    said = ended.complaints.splitlines()
+    if ended.status == NOTEBOOK_INVALID:
+        place = f" at {said[-1][:100]}" if said and said[-1] else ""
+        raise NotebookInvalid(f"This notebook cannot be exported: it does not keep to the notebook format{place}.")
     if ended.status != 0:
-        said = ended.complaints.splitlines()
         raise ExportFailed(f"nbconvert failed: {said[-1][:300] if said else 'it ended without a word'}")
     return ended.output

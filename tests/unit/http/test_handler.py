@@ -372,6 +372,10 @@ async def test_every_answer_carries_the_security_headers(hub: Hub) -> None:
         assert headers["Cache-Control"] == "no-store"
 
 
+async def test_nothing_can_be_registered_as_a_service_worker(hub: Hub) -> None:
+    assert (await hub.send("/public", Service_Worker="script")).code == 403
+
+
 async def test_the_proxys_request_id_is_kept_if_it_is_one(hub: Hub) -> None:
     good = await hub.send("/public", X_Request_Id="0123abcd-4567")
     odd = await hub.send("/public", X_Request_Id="x'; drop")

@@ -224,7 +224,10 @@ async def test_notebooks_are_exported_without_rights_on_the_hub(hub: Any) -> Non
     assert (await hub.fetch("GET", "/user/alice/nbconvert/pdf/n.ipynb")).code == 404
     broken = await hub.fetch("POST", "/user/alice/nbconvert/html", {"content": {"nbformat": 4, "cells": 5}})
     assert broken.code == 500 and json.loads(broken.body)["message"].startswith("nbconvert failed")
-    wrong = {**notebook, "cells": [{"cell_type": "code", "metadata": {"collapsed": "<b>"}, "source": "", "outputs": []}]}
+    wrong = {
+        **notebook,
+        "cells": [{"cell_type": "code", "metadata": {"collapsed": "<b>"}, "source": "", "outputs": []}],
+    }
     refused = await hub.fetch("POST", "/user/alice/nbconvert/html", {"content": wrong})
     said = json.loads(refused.body)["message"]
     assert refused.code == 400 and "notebook format at cells.0" in said and "<b>" not in said
