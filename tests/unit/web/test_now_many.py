@@ -1,8 +1,6 @@
-"""The page Now with 1,000 running containers: the server's own time for it."""
+"""The page Now with 1,000 running containers: it shows a page of them. How long it takes: tests/bench/many_users.py."""
 
 from __future__ import annotations
-
-import time
 
 from hub.domain.ids import KernelId, SessionId, WorkspaceId, new_id, new_uuid
 from hub.domain.kernels import Kernel, KernelState, Session
@@ -12,11 +10,9 @@ from hub.live.use import Sample, Use
 from tests.unit.web.conftest import Site
 
 CONTAINERS = 1000
-MOST_SECONDS = 1.0
-"""Far more than it takes on a quiet machine (0.1 s): a guard against work that grows with what is not shown."""
 
 
-async def test_a_thousand_containers_are_shown_in_a_moment(site: Site) -> None:
+async def test_of_a_thousand_containers_one_page_is_shown_and_all_are_counted(site: Site) -> None:
     admin = await site.signed_in("root1", Role.ADMIN)
     moment, state = site.clock.now(), WorkspaceState.RUNNING
     uses = site.services.live._sampler.uses
@@ -37,12 +33,7 @@ async def test_a_thousand_containers_are_shown_in_a_moment(site: Site) -> None:
                 use.add(Sample(at * 10.0, at * 1.0, 10**8 + at, None, {kernel.id: (at * 1.0, 10**8)}))
     await admin.get("/hub/admin")
     site.services.live.forget()
-    began = time.perf_counter()
     page = await admin.get("/hub/admin?order=cpu")
-    seconds = time.perf_counter() - began
     assert page.status == 200 and "1000 containers" in page.text and page.text.count("data-row=") == 50
-    print(f"{1000 * seconds:.0f} ms, {len(page.text)} characters")
-    began = time.perf_counter()
     again = await admin.api("GET", "/hub/admin/now/events?once=1")
-    print(f"a tick with a picture that is fresh: {1000 * (time.perf_counter() - began):.0f} ms")
-    assert again.status == 200 and seconds < MOST_SECONDS
+    assert again.status == 200
