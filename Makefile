@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install image test check lint types layers unit e2e bench format clean
+.PHONY: help serve install image test check lint types layers unit e2e faults bench format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -52,6 +52,10 @@ unit: $(VENV)/.installed-dev ## only the fast tests
 
 e2e: $(VENV)/.installed-dev ## only the browser tests
 	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+faults: $(VENV)/.installed-dev ## break everything on purpose, five times; takes hours and writes docs/explanation/reliability.md
+	@bash tests/prepare.sh
+	$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(VENV)/.installed-dev ## measure: first output, round trip, memory
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -24,6 +24,8 @@ from hub.config import DEFAULT_HUB_PORT, ConfigError, Settings
 from hub.contents.models import Limits
 from hub.contents.service import ContentsOfUsers
 from hub.cull.loop import Culler
+from hub.cull.postponing import Postponing
+from hub.cull.ruling import Ruling
 from hub.domain.history import HUB_WAS_DOWN
 from hub.ending import ENDED_FOR_GOOD, Ending
 from hub.errors import REFUSED_TO_START, HubError
@@ -40,24 +42,28 @@ from hub.live.sizes import HomeSizes
 from hub.people.departures import Departures, LeavingRules
 from hub.people.rosters import Rosters
 from hub.process_memory import give_memory_back
+from hub.results.service import Results
 from hub.running_settings import Running
 from hub.runs.assemble import make_runs
 from hub.spawn.folders import Folders
 from hub.spawn.select import select_spawner
-from hub.store import schema
 from hub.store.engine import Store
+from hub.store.version import require_current
 from hub.upkeep import Upkeep, trash_rules
 from hub.web import routes as web_routes
 from hub.web.notices import NOTICES_SCHEMA, tell_everybody
 from hub.web.pages import error_page
 from hub.workspaces.agents import Agents
 from hub.workspaces.connections import Connections
+from hub.workspaces.ends import Ends
 from hub.workspaces.image_kernelspecs import ImageKernelspecs
 from hub.workspaces.jobs import Jobs
+from hub.workspaces.kernel_order import KernelOrder
 from hub.workspaces.kernels import Kernels
 from hub.workspaces.kernelspecs import Kernelspecs
 from hub.workspaces.probes import Probes
 from hub.workspaces.progress import Progress
+from hub.workspaces.punctuality import Punctuality
 from hub.workspaces.quotas import HoursWatch, Quotas
 from hub.workspaces.reconcile import Reconciler
 from hub.workspaces.runner import Runner
@@ -70,7 +76,7 @@ from proxy.kit.tasks import TaskOwner
 
 log = logging.getLogger(__name__)
 
-RECONCILE_SECONDS = 60.0
+FIRST_ROUND_SECONDS = 1.0
 MAX_HEADER_BYTES = 64 * 1024
 
 
@@ -91,14 +97,15 @@ class Hub:
         began = time.monotonic()
         settings, clock = self._settings, SystemClock()
         token = read_or_make_internal_token(settings.data_dir)
-        await schema.require_current(settings.sqlalchemy_url)
+        await require_current(settings.sqlalchemy_url)
         selected = await select_spawner(settings, Folders(settings.data_dir, settings.base_uid, settings.base_gid))
         folders, self.spawner = selected.folders, selected.spawner
 
         self.store = Store(settings.sqlalchemy_url)
         self.running = Running(settings, self.store, clock)
         self.auth = make_auth(settings, self.store, clock)
-        self.agents = Agents(folders, clock)
+        self.punctuality = Punctuality(clock)
+        self.agents = Agents(folders, clock, self.punctuality)
         connections = Connections(clock)
         images = ImageKernelspecs(folders.images, clock)
         self.auth.registrations.follow(lambda: self.running.current.registration)
@@ -117,16 +124,26 @@ class Hub:
         self.watch = Watch(self.store, self.agents, self.workspaces, kernels, clock)
         self.culler = Culler(
             *(settings, self.store, self.workspaces, kernels, self.agents, connections, clock),
-            culling=lambda: self.running.current.culling,
+            running=self.running,
+            health=self.agents.health,
         )
+        self.culler.tell = lambda user_id: self.frontends.events.publish(user_id, NOTICES_SCHEMA, {"data": {}})
         self.live = Live(
             *(self.store, self.workspaces, self.agents, self.spawner, connections, self.culler.decisions_for),
             progress=progress,
             sizes=sizes,
             data_dir=settings.data_dir,
             clock=clock,
+            health=self.agents.health,
         )
-        self.reconciler = Reconciler(self.store, self.spawner, self.workspaces, self.probes)
+        self.watch.on_news = self.live.forget
+        self.reconciler = Reconciler(
+            *(self.store, self.spawner, self.workspaces, self.probes),
+            runner=runner,
+            folders=folders,
+            kernels=KernelOrder(self.store, self.agents, kernels, connections, clock),
+            clock=clock,
+        )
         self.contents = ContentsOfUsers(
             folders,
             settings.data_dir / "contents",
@@ -135,6 +152,13 @@ class Hub:
             trash=trash_rules(settings),
         )
         self.contents.check_growth = quotas.check_growth
+        self.results = Results(
+            *(self.store, folders, self.agents, connections, self.contents, clock),
+            announce=lambda user_id, path: self.frontends.events.contents(user_id, "save", path, None),
+        )
+        self.results.follow(self.agents)
+        runner.before_remove = self.results.take
+        kernels.on_gone = self.results.gone
         self.hours = HoursWatch(
             *(self.store, clock, quotas, self.workspaces.list_running),
             stop=lambda workspace, reason: self.workspaces.stop(workspace.id, reason),
@@ -177,15 +201,20 @@ class Hub:
             workspaces=self.workspaces,
             kernels=kernels,
             kernelspecs=kernelspecs,
-            sessions=Sessions(self.store, kernels, clock),
+            sessions=Sessions(self.store, kernels, clock, self.results.paired),
             terminals=Terminals(self.running, self.workspaces, self.agents),
             jobs=self.jobs,
             runs=self.runs.runs,
             verifications=self.runs.verifications,
             hidden_states=self.runs.hidden_states,
             connections=connections,
+            rounds=self.reconciler.rounds,
+            ends=Ends(self.store, self.workspaces, clock),
             culler=self.culler,
+            postponing=Postponing(self.store, self.culler, clock),
+            ruling=Ruling(self.store, clock, lambda: self.running.current.culling),
             contents=self.contents,
+            results=self.results,
             frontends=self.frontends,
             live=self.live,
             notebook_html=NotebookPages(settings),
@@ -196,8 +225,9 @@ class Hub:
 
         self.running.announced = lambda: tell_everybody(self.services)
         await self.running.refresh()
+        await self.results.load()
         with metrics.RECONCILED.time():
-            await self.reconciler.run_once()
+            await self._reconcile_at_first()
         async with self.store.unit() as unit:
             await unit.lives.close_lost(HUB_WAS_DOWN, clock.now())
         await self.runs.resume()
@@ -216,9 +246,11 @@ class Hub:
         await self.live.close()
         await self._server.close_all_connections()
         await self._tasks.close()
+        await self.reconciler.close()
         await self.runs.runs.close()
         await self.probes.close()
         await self.jobs.close()
+        await self.watch.close()
         await self.workspaces.close()
         await self.agents.close()
         await self.frontends.close()
@@ -237,7 +269,9 @@ class Hub:
 
     def _loops(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
+            "clock": self.auth.sign_ins.follow_clock(),
             "watch": self.watch.run(),
+            "punctuality": self.punctuality.run(),
             "cull": self.culler.run(),
             "settings": self.running.run(),
             "history": self.history.run(),
@@ -246,19 +280,18 @@ class Hub:
             "live pages": self.live.viewers.watch(functools.partial(live_principals, self.services)),
             "probes": self.probes.run(),
             "lti": self.auth.lti.run(),
-            "reconcile": self._keep_reconciling(),
+            "reconcile": self.reconciler.run(),
             "upkeep": self.upkeep.run(),
+            "results": self.results.run(),
             "hours": self.hours.run(),
             "loop": metrics.watch_loop(),
         }
 
-    async def _keep_reconciling(self) -> None:
-        while True:
-            await asyncio.sleep(RECONCILE_SECONDS)
-            try:
-                await self.reconciler.run_once()
-            except HubError as error:
-                log.warning("not reconciled: %s", error.message)
+    async def _reconcile_at_first(self) -> None:
+        """The first round, which goes on behind readiness where the engine is slow or much has changed."""
+        first = self._tasks.start(self.reconciler.run_once(kernels=False), "first reconciliation")
+        await asyncio.wait([first], timeout=FIRST_ROUND_SECONDS)
+        self.reconciler.end_quiet()
 
     async def _listen(self) -> None:
         application = make_application(

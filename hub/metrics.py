@@ -139,6 +139,35 @@ KERNEL_DEATHS = _counter(
     "reason",
     ("out_of_memory", "signal", "exit", "other"),
 )
+RECONCILE_ROUNDS = _counter(
+    "kernelhub_reconcile_rounds_total",
+    "Comparisons of database, engine and run folders, by how they went.",
+    "outcome",
+    ("done", "engine_silent", "another_hub", "held"),
+)
+RECONCILE_FINDINGS = _counter(
+    "kernelhub_reconcile_findings_total",
+    "What comparisons of database, engine, folders and agents found and put in order, by kind.",
+    "kind",
+    (
+        "found_running",
+        "found_gone",
+        "unfinished_stop",
+        "leftover",
+        "unowned_container",
+        "unowned_folder",
+        "probe",
+        "kernel_gone",
+        "kernel_adopted",
+        "kernel_unused",
+    ),
+)
+RECONCILE_SECONDS = Histogram(
+    "kernelhub_reconcile_seconds",
+    "Time of one comparison of database, engine, folders and agents.",
+    registry=REGISTRY,
+    buckets=_START_SECONDS,
+)
 CULLED = _counter(
     "kernelhub_culled_total", "What was ended for being idle or too old.", "what", ("kernel", "workspace")
 )

@@ -1,8 +1,9 @@
 """The supervisor behind ``kernelhub serve``: starts spawner, hub and proxy, restarts what dies, stops all in order.
 
 It is a small process that does nothing else, so that it is still there when they are not. The children get
-its settings through the environment, and end when it ends. Where it is root, hub and proxy are started in a place from
-which the container engine cannot be reached (`hub.spawner.confine`); the spawner alone can.
+its settings through the environment, and end when it ends. It owns the sockets on which proxies listen, so that
+nobody is refused while there is none, or while one takes over from another (SIGHUP). Where it is root, hub and proxy
+are started in a place from which the container engine cannot be reached (`hub.spawner.confine`); the spawner alone can.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -30,6 +31,7 @@ from hub.spawn.remote import SpawnerAway
 from hub.spawn.select import remote_spawner, spawner_folder
 from hub.spawner.confine import FOR_HUB, FOR_PROXY, TEMPORARY, Plan, engine_sockets
 from hub.welcome import Welcome, ask_welcome, is_ready
+from proxy.io.listening import listen
 
 RESTART_PAUSE_SECONDS = 0.2
 LONGEST_RESTART_PAUSE_SECONDS = 10.0
@@ -41,6 +43,10 @@ STOP_BY_SECONDS = {"proxy": 2.0, "hub": 4.0, "spawner": 4.8}
 LEAST_STOP_SECONDS = 0.8
 STOP_WORKSPACES_SECONDS = 60.0
 SPAWNER_PAUSE_SECONDS = 0.05
+NEW_PROXY_SECONDS = 20.0
+"""A new proxy listens after about a second; one that does not by then does not take over."""
+RETIRING_SECONDS = 45.0
+"""An old proxy answers what is under way for 30 s at most, and ends."""
 SPAWNER_SECONDS = 20.0
 """A spawner is there after about half a second."""
 CONFINED = {"hub": FOR_HUB, "proxy": FOR_PROXY}
@@ -53,22 +59,27 @@ class Supervisor:
     def __init__(self, settings: Settings, stop_workspaces: bool = False) -> None:
         self._settings = settings
         self._stop_workspaces = stop_workspaces
-        self._port = settings.port or _free_port(settings.host)
+        self._port = settings.port
+        self._listening: list[socket.socket] = []
         self._hub_port = settings.hub_port or _free_port(settings.hub_host)
         self._metrics_port = settings.metrics_port or _free_port("127.0.0.1")
         self._spawner = settings.spawner
         self._stopping = asyncio.Event()
+        self._renewing = asyncio.Event()
+        self._retiring: set[asyncio.Task[None]] = set()
         self._stopping_since: float | None = None
         self._status = 0
         self._was_ready = False
         """From then on a refusal to start is an accident that passes, such as an engine that is away."""
 
     async def run(self) -> int:
-        """Serve until SIGINT or SIGTERM; gives the exit status."""
+        """Serve until SIGINT or SIGTERM; gives the exit status. At SIGHUP a new proxy takes over from the old one."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
-        if (problem := _cannot_listen(self._settings.host, self._port)) is not None:
+        # At a terminal the signal says that it was closed.
+        loop.add_signal_handler(signal.SIGHUP, (self._stopping if os.isatty(0) else self._renewing).set)
+        if (problem := self._listen()) is not None:
             click.echo(f"kernelhub does not start: {problem} Choose another with --port.", err=True)
             return REFUSED_TO_START
         hub_flags = ["--stop-workspaces"] if self._stop_workspaces else []
@@ -81,12 +92,14 @@ class Supervisor:
                 await _cancelled(spawner)
                 return status or self._status
             hub = group.create_task(self._keep("hub", *hub_flags), name="hub")
-            proxy = group.create_task(self._keep("proxy"), name="proxy")
+            proxy = group.create_task(self._keep("proxy", *self._handed_over()), name="proxy")
             greeter = group.create_task(self._greet(), name="greeter")
             await self._stopping.wait()
             greeter.cancel()
             proxy.cancel()
-            await asyncio.wait([proxy])
+            for retiring in self._retiring:
+                retiring.cancel()
+            await asyncio.wait([proxy, *self._retiring])
             hub.cancel()
             await asyncio.wait([hub])
             await _cancelled(spawner)
@@ -96,6 +109,19 @@ class Supervisor:
     def address(self) -> str:
         """Where browsers find the hub."""
         return self._settings.public_url or f"http://{bracketed(self._settings.host)}:{self._port}"
+
+    def _listen(self) -> str | None:
+        """Open the sockets of the proxies; gives why nobody can listen there, as a sentence, or None."""
+        host = self._settings.host
+        try:
+            self._listening = listen(host, self._port)
+        except OSError as error:
+            return f"it cannot listen on {bracketed(host)}:{self._port}: {error.strerror}."
+        self._port = self._listening[0].getsockname()[1]
+        return None
+
+    def _handed_over(self) -> list[str]:
+        return ["--listen-fds", ",".join(str(each.fileno()) for each in self._listening)]
 
     async def _found_engine(self, spawner: asyncio.Task[None] | None) -> bool:
         """Wait until the spawner is there, and settle what ``auto`` means from now on. False: it refused to start."""
@@ -121,7 +147,8 @@ class Supervisor:
             started = asyncio.get_running_loop().time()
             child = await self._spawn(name, *flags, "--supervised")
             try:
-                status = await child.wait()
+                while (status := await self._ended_or_renewed(child, name)) is None:
+                    child = await self._renewed(child, *flags)
             except asyncio.CancelledError:
                 await self._end(child, name)
                 raise
@@ -137,6 +164,50 @@ class Supervisor:
             click.echo(f"The {name} ended ({_how(status)}); it is started again.", err=True)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_RESTART_PAUSE_SECONDS)
+
+    async def _ended_or_renewed(self, child: asyncio.subprocess.Process, name: str) -> int | None:
+        """Wait for a child's end; gives its status, or None when it is a proxy and another shall take over."""
+        if name != "proxy":
+            return await child.wait()
+        ended = asyncio.create_task(child.wait(), name="proxy.ended")
+        renewing = asyncio.create_task(self._renewing.wait(), name="proxy.renewing")
+        try:
+            await asyncio.wait([ended, renewing], return_when=asyncio.FIRST_COMPLETED)
+            return ended.result() if ended.done() else None
+        finally:
+            for task in (ended, renewing):
+                task.cancel()
+
+    async def _renewed(self, old: asyncio.subprocess.Process, *flags: str) -> asyncio.subprocess.Process:
+        """Start a proxy beside `old`, which ends once the new one listens; gives the one that serves from now on."""
+        self._renewing.clear()
+        reading, writing = os.pipe()
+        new = await self._spawn("proxy", *flags, "--ready-fd", str(writing), "--supervised", handed_over=[writing])
+        os.close(writing)
+        try:
+            is_ready = await _says_ready(reading)
+        except asyncio.CancelledError:
+            await self._end(new, "proxy")
+            raise
+        if not is_ready:
+            click.echo("The new proxy does not listen; the old one serves on.", err=True)
+            await self._end(new, "proxy")
+            return old
+        click.echo("A new proxy has taken over.", err=True)
+        retiring = asyncio.create_task(self._retire(old), name="proxy.retiring")
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
+        return new
+
+    async def _retire(self, old: asyncio.subprocess.Process) -> None:
+        """Ask a proxy to answer what is under way and to end; cancelled, or when it takes too long, end it."""
+        try:
+            with contextlib.suppress(ProcessLookupError):
+                old.send_signal(signal.SIGQUIT)
+            async with asyncio.timeout(RETIRING_SECONDS):
+                await old.wait()
+        except (TimeoutError, asyncio.CancelledError):
+            await self._end(old, "proxy")
 
     def _patience(self, name: str) -> float:
         """How long a child may take from now on to end."""
@@ -160,13 +231,16 @@ class Supervisor:
                 child.kill()
             await child.wait()
 
-    async def _spawn(self, *arguments: str) -> asyncio.subprocess.Process:
+    async def _spawn(self, *arguments: str, handed_over: Sequence[int] = ()) -> asyncio.subprocess.Process:
+        if arguments[0] == "proxy":
+            handed_over = [*handed_over, *(each.fileno() for each in self._listening)]
         # A session of its own keeps the terminal's Ctrl-C from reaching the children before we do.
         return await asyncio.create_subprocess_exec(
             *self._confinement(arguments[0]),
             *(sys.executable, "-m", "hub.cli", *arguments),
             env=self._environment(),
             start_new_session=True,
+            pass_fds=handed_over,
         )
 
     def _confinement(self, name: str) -> list[str]:
@@ -250,16 +324,24 @@ def program_folders() -> list[str]:
     return [str(folder) for folder in folders if any(folder.is_relative_to(place) for place in TEMPORARY)]
 
 
-def _cannot_listen(host: str, port: int) -> str | None:
-    """Why nobody can listen there, as a sentence; None if one can."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+async def _says_ready(descriptor: int) -> bool:
+    """Whether somebody writes to the pipe in time, before its other end is closed. Closes it."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[bool] = loop.create_future()
+
+    def look() -> None:
+        loop.remove_reader(descriptor)
+        told.set_result(bool(os.read(descriptor, 64)))
+
+    loop.add_reader(descriptor, look)
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        return f"it cannot listen on {bracketed(host)}:{port}: {error.strerror}."
-    return None
+        async with asyncio.timeout(NEW_PROXY_SECONDS):
+            return await told
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def _free_port(host: str) -> int:

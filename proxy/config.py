@@ -54,11 +54,20 @@ class ProxySettings:
     host: str = "127.0.0.1"
     port: int = 8000
     """0: any free port; `Proxy.port` says which."""
+    reuse_port: bool = False
+    """Whether another proxy of the same user may listen on the same address, to take over (SO_REUSEPORT)."""
+    listen_fds: tuple[int, ...] = ()
+    """Descriptors of sockets that listen already, inherited from the supervisor; with any, `host` and `port` only name
+    where they listen."""
+    ready_fd: int | None = None
+    """A descriptor on which a line is written once the proxy listens; None: nobody waits for that."""
     hub_url: str = "http://127.0.0.1:8081"
     static_roots: Mapping[str, tuple[Path, ...]] = field(default_factory=default_static_roots)
     """Public prefix to the folders beneath it, of which the first that has a file serves it."""
     cache_dir: Path | None = None
     """Where compressed copies of static files are kept; None: nothing is compressed."""
+    state_dir: Path | None = None
+    """Where it is kept how far each client has come, shared by all proxies of a machine; None: while this one runs."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of gateways whose ``X-Forwarded-For`` and ``-Proto`` are believed."""
     vouching_headers: tuple[str, ...] = ()
@@ -71,10 +80,12 @@ class ProxySettings:
     """Largest request body in bytes; None: the hub decides."""
     metrics_port: int | None = None
     """Loopback port of ``/metrics``; None: none; 0: any free one."""
-    ping_seconds: float = 20.0
-    silence_seconds: float = 60.0
+    ping_seconds: float = 15.0
+    silence_seconds: float = 40.0
     """A WebSocket without a sign of life for so long is dropped."""
     report_seconds: float = 2.0
     close_seconds: float = 3.0
     """Longest time for writing out what waits when the proxy ends."""
+    finish_seconds: float = 30.0
+    """Longest time for requests that are under way when another proxy takes over."""
     limits: Limits = DEFAULT_LIMITS

@@ -11,6 +11,7 @@ want chromium chromium
 want mmdebstrap mmdebstrap
 want node nodejs npm
 want prometheus prometheus
+compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || packages+=(libfaketime)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 
 if [ "${#packages[@]}" -gt 0 ]; then

@@ -15,6 +15,11 @@ KERNELHUB_HOME
     The user's home: HOME and starting folder of kernels and terminals; ``HOME`` if not set.
 KERNELHUB_SPARE_KERNELS
     How many kernels of the default kernelspec to keep started ahead: 0 to 4; 1 if not set.
+KERNELHUB_JOURNAL_BYTES
+    How much of what a kernel publishes is kept in its journal; 64 MiB if not set, 0 for no journals.
+KERNELHUB_RESTARTS, KERNELHUB_RESTARTS_WITHIN
+    A kernel that dies is started again by itself at most so many times within so many seconds; 3 and 60 if not
+    set. With 0 it never is.
 
 Everything else in the environment is handed on to kernels and terminals.
 """

@@ -47,6 +47,10 @@ class Activity:
                 del self._running[message.parent_id]
                 self.last_at = now
 
+    def heard(self, now: float) -> None:
+        """Something was printed or shown: that is activity, also when no cell runs."""
+        self.last_at = now
+
     def reset(self, now: float) -> None:
         """The process is a new one: nothing runs in it. The count of executions goes on."""
         self._running.clear()

@@ -36,6 +36,7 @@ class Child:
     ) -> None:
         self._loop = loop
         self._tail = b""
+        self._closed = False
         reading, writing = os.pipe2(os.O_CLOEXEC)
         try:
             self.process = subprocess.Popen(
@@ -65,6 +66,8 @@ class Child:
 
     def signal(self, number: int) -> None:
         """Signal the process and those of its group. Harmless when there are none any more."""
+        if self._closed:
+            return  # the number may be another's by now
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
@@ -78,6 +81,7 @@ class Child:
 
     def close(self) -> None:
         """Read what is left and let go of the pipe."""
+        self._closed = True
         if self._pipe >= 0:
             self._read()
         if self._pipe >= 0:

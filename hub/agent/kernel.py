@@ -8,15 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from hub.agent import bounds, messages, policy
-from hub.agent.activity import Activity
 from hub.agent.adoption import adoption_code
-from hub.agent.executions import Executions
 from hub.agent.incarnation import Incarnation, Listener, Surroundings
-from hub.agent.messages import Received
+from hub.agent.journal import Journal
+from hub.agent.messages import Parts
 from hub.agent.procfs import Usage
+from hub.agent.signs import Control, RecentCpu
 from hub.agent.specs import Spec
 from hub.agent.stopping import Stopping
 from hub.agent.wire import Refusal
+from hub.agent.witness import Death, Witness
 
 NOTHING = Usage()
 MOST_LINES_OF_TAIL = 12
@@ -39,6 +40,8 @@ class Kernel(Listener):
         *,
         changed: Callable[[Kernel], None],
         explain: Callable[[int], str],
+        journal_bytes: int,
+        restarts: policy.Restarts,
     ) -> None:
         self._around = surroundings
         self._cwd = cwd
@@ -47,9 +50,14 @@ class Kernel(Listener):
         self._explain = explain
         self._incarnation: Incarnation | None = None
         self._stopping: Stopping | None = None
+        self._farewell: str | None = None
         self._deaths = policy.Deaths()
-        self._activity = Activity(surroundings.session, surroundings.loop.now())
-        self.executions = Executions()
+        self._allowed_restarts = restarts
+        self._restarts = 0
+        journal = Journal(surroundings.run_folder, kernel_id, journal_bytes)
+        self._witness = Witness(surroundings.session, journal, surroundings.loop.now())
+        self._control = Control(spec.is_ipykernel)
+        self._cpu = RecentCpu()
         self._phase = "starting"
         self._told = ""
         self.kernel_id = kernel_id
@@ -67,7 +75,11 @@ class Kernel(Listener):
         """The state that clients see."""
         if self._phase != "running":
             return self._phase
-        return "busy" if self._activity.busy else "idle"
+        return "busy" if self._busy else "idle"
+
+    @property
+    def _busy(self) -> bool:
+        return self._witness.activity.busy
 
     @property
     def starting(self) -> bool:
@@ -82,7 +94,8 @@ class Kernel(Listener):
     def info(self, usage: Usage = NOTHING) -> dict[str, Any]:
         """The kernel in the protocol's form (KernelInfo)."""
         now = self._around.loop.now()
-        idle_seconds = self._activity.idle_seconds(now)
+        activity = self._witness.activity
+        idle_seconds = activity.idle_seconds(now)
         echo = self._incarnation.heartbeat_at if self._incarnation is not None else None
         return {
             "kernel_id": self.kernel_id,
@@ -92,14 +105,22 @@ class Kernel(Listener):
             "started_at": self.started_at,
             "last_activity_at": time.time() - idle_seconds,
             "idle_seconds": idle_seconds,
-            "executions": self._activity.executions,
+            "executions": activity.executions,
             "pid": self.pid,
             "rss_bytes": usage.rss_bytes,
             "cpu_seconds": usage.cpu_seconds,
             "heartbeat_seconds": None if echo is None else now - echo,
             "reason": self.reason,
             "exit_status": self.exit_status,
+            "journal_last": self._witness.journal.last,
+            "control_seconds": self._control.seconds(now),
+            "cpu_recent": self._cpu.processors(),
+            "restarts": self._restarts,
         }
+
+    def executions_after(self, number: int) -> dict[str, Any]:
+        """What was run in its present process after execution `number`, in the protocol's form."""
+        return {"generation": self.generation, **self._witness.executions.after(number)}
 
     # ---- what is done with it
 
@@ -118,6 +139,7 @@ class Kernel(Listener):
             )
         except (OSError, ValueError) as error:
             raise Refusal("start_failed", f"kernelspec {self.spec.name}: {error}") from error
+        self._witness.begin(self.generation)
         self._tell()
 
     def adopt(self, spare: Incarnation, environment: dict[str, str]) -> None:
@@ -137,10 +159,31 @@ class Kernel(Listener):
             raise Refusal("not_ready", f"the kernel is {self.state}")
         self._incarnation.interrupt()
 
-    def ping(self) -> None:
-        """Send a heartbeat."""
-        if self._incarnation is not None:
+    def beat(self, usage: Usage) -> None:
+        """Ask for signs of life; `usage` is what its processes use now. Look after the journal."""
+        now = self._around.loop.now()
+        if self._incarnation is not None and self._incarnation.ready and not self._incarnation.over:
             self._incarnation.ping()
+            self._cpu.add(usage.cpu_seconds, now)
+            if not self._control.waiting:
+                self._control.ask(self._busy, now)
+                self._incarnation.ask_control(lambda: self._control.answer(self._busy))
+        self._witness.journal.check()
+        self._witness.journal.flush()
+
+    def sync_journal(self) -> dict[str, int]:
+        """Have all that it has published by now in the journal; what that holds."""
+        if self._incarnation is not None:
+            self._incarnation.drain(bounds.SYNC_SECONDS)
+        return self._witness.journal.extent()
+
+    def note(self, note: dict[str, str]) -> None:
+        """Write a front end's request into the journal."""
+        self._witness.note(note)
+
+    def close(self) -> None:
+        """It is forgotten; its journal stays for others to read."""
+        self._witness.journal.close()
 
     def restart(self, then: Callable[[], None]) -> None:
         """End its process and start another; `then` is called when that is started, or the kernel dead.
@@ -148,9 +191,14 @@ class Kernel(Listener):
         Raises Refusal ``not_ready`` while it is being shut down.
         """
         self._deaths = policy.Deaths()
+        self._farewell = None
         if self._phase == "dead" and self._stopping is not None:
             raise Refusal("not_ready", "the kernel is being shut down")
         self._end("restarting", lambda: self._stopped_for_restart(then), restart=True)
+
+    def farewell(self, reason: str) -> None:
+        """Whoever has a cell running is to be told why, when this process is ended next: somebody else wants it."""
+        self._farewell = reason
 
     def shut_down(self, then: Callable[[], None]) -> None:
         """End its process; `then` is called when it has ended."""
@@ -159,14 +207,14 @@ class Kernel(Listener):
     def _end(self, phase: str, then: Callable[[], None], *, restart: bool) -> None:
         """Bring the process to its end; a shutdown that comes during a restart has the last word."""
         if self._stopping is None and self._incarnation is not None:
-            self._stopping = Stopping(self._around.loop, self._incarnation, restart=restart, busy=self._activity.busy)
+            self._stopping = Stopping(self._around.loop, self._incarnation, restart=restart, busy=self._busy)
         self._phase = phase
-        self.reason = None if restart else "shut down"
+        self.reason = None if restart else self._farewell or "shut down"
         self.exit_status = None
-        if self._stopping is not None:
-            self._stopping.then.append(then)
-        else:
+        if self._stopping is None:
             then()
+        else:
+            self._stopping.then.append(then)
         self._tell()
 
     def _stopped_for_restart(self, then: Callable[[], None]) -> None:
@@ -196,6 +244,8 @@ class Kernel(Listener):
             except OSError:
                 spare.child.signal(signal.SIGKILL)  # its sockets are not its own: it is started again as usual
                 return
+            spare.drain(bounds.SYNC_SECONDS)  # what it said as a spare is nobody's
+            self._witness.begin(self.generation)
             spare.execute_silently(adoption_code(self._cwd, self._env), self._run)
             self._around.loop.later(bounds.ADOPTION_SECONDS, lambda: self._check_adopted(spare))
             return
@@ -209,30 +259,35 @@ class Kernel(Listener):
         if self._phase in ("starting", "restarting"):
             self._phase = "running"
             self._deaths = self._deaths._replace(failed_starts=0)
-            self._activity.last_at = self._around.loop.now()
+            self._witness.activity.heard(self._around.loop.now())
             self._tell()
 
-    def said(self, message: Received) -> None:
+    def said(self, batch: list[Parts]) -> None:
         """See Listener."""
-        self._activity.observe(message, self._around.loop.now())
-        if message.code is not None and message.parent_session != self._around.session:
-            self.executions.add(message.execution_count, message.code, time.time())
+        self._witness.hear(batch, self._around.loop.now())
         self._tell()
 
     def ended(self, return_code: int) -> None:
         """See Listener. A death that nobody asked for leads to a restart or to the state dead, with its reason."""
         ended, self._incarnation = self._incarnation, None
         was_ready = self._phase == "running"
-        self.executions.reset()
-        self._activity.reset(self._around.loop.now())
+        now = self._around.loop.now()
+        self._control.reset()
+        self._cpu.reset()
         if self._stopping is not None:
+            told, self._farewell = self._farewell, None
+            reason = told or self.reason or "restarted"
+            self._witness.end(Death(self.generation, reason, return_code, True, False, told is not None), now)
             stopping, self._stopping = self._stopping, None
+            self._tell()
             stopping.finished()
             return
         self.exit_status = return_code
         self.reason = self._explain(return_code)
-        again, self._deaths = policy.decide_after_death(self._deaths, was_ready, self._around.loop.now())
+        again, self._deaths = policy.decide_after_death(self._deaths, was_ready, now, self._allowed_restarts)
+        self._witness.end(Death(self.generation, self.reason, return_code, False, again), now)
         if again:
+            self._restarts += was_ready
             self._phase = "restarting" if was_ready else self._phase
             self._start_again()
             return
@@ -242,6 +297,8 @@ class Kernel(Listener):
         self._tell()
 
     def _tell(self) -> None:
+        if self._stopping is not None and self._farewell is not None:
+            return  # its cells are told the reason first, when its process has ended
         now = f"{self.state} {self.generation}"
         if now != self._told:
             self._told = now

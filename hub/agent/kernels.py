@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hub.agent import bounds, policy, specs
+from hub.agent import bounds, policy, procfs, specs
 from hub.agent.cgroup import Cgroup
 from hub.agent.incarnation import Surroundings
 from hub.agent.kernel import NOTHING, Kernel
@@ -34,6 +35,8 @@ class Kernels:
         spares: int,
         cgroup: Cgroup,
         announce: Callable[[Kernel], None],
+        journal_bytes: int = bounds.JOURNAL_BYTES,
+        restarts: policy.Restarts = policy.DEFAULT_RESTARTS,
     ) -> None:
         self._around = surroundings
         self._home = home
@@ -43,7 +46,10 @@ class Kernels:
         self._announce = announce
         self._kernels: dict[str, Kernel] = {}
         self._specs = specs.find_specs(folders)
-        self._oom_kills = cgroup.oom_kills()
+        self._journal_bytes = journal_bytes
+        self._restarts = restarts
+        self._oom_kills = deque([cgroup.oom_kills()], maxlen=2)
+        """Seen at the last two beats: a process that was killed may take a while to be gone."""
         self._busy_at = surroundings.loop.now()
         self._spares = Spares(
             surroundings,
@@ -55,6 +61,11 @@ class Kernels:
             cgroup=cgroup,
         )
         surroundings.loop.every(bounds.HEARTBEAT_SECONDS, self._beat)
+
+    @property
+    def session(self) -> str:
+        """The session that the agent's own requests carry."""
+        return self._around.session
 
     # ---- kernelspecs
 
@@ -102,6 +113,8 @@ class Kernels:
             args["env"],
             changed=self._changed,
             explain=self._explain,
+            journal_bytes=self._journal_bytes,
+            restarts=self._restarts,
         )
         if (spare := self._spares.take(spec)) is not None:
             self._kernels[kernel_id] = kernel
@@ -116,7 +129,8 @@ class Kernels:
         """End a kernel and forget it; then call `then`. Raises Refusal ``not_found``."""
 
         def ended() -> None:
-            self._kernels.pop(kernel_id, None)
+            if (kernel := self._kernels.pop(kernel_id, None)) is not None:
+                kernel.close()
             then()
 
         self.get(kernel_id).shut_down(ended)
@@ -146,15 +160,17 @@ class Kernels:
         self._announce(kernel)
 
     def _beat(self) -> None:
+        usage = procfs.usage_by_session() if self._kernels else {}
         for kernel in self:
-            kernel.ping()
-        self._oom_kills = self._cgroup.oom_kills()
+            kernel.beat(usage.get(kernel.pid or 0, NOTHING))
+        self._oom_kills.append(self._cgroup.oom_kills())
 
     def _explain(self, return_code: int) -> str:
         """Why a kernel died. Only a kill for want of memory in the last seconds can have been this one's."""
         kills = self._cgroup.oom_kills()
-        out_of_memory = return_code == -signal.SIGKILL and kills > self._oom_kills
-        self._oom_kills = kills
+        out_of_memory = return_code == -signal.SIGKILL and kills > self._oom_kills[0]
+        if out_of_memory:  # the kill explains one death, not the next one's too
+            self._oom_kills = deque([min(kills, self._oom_kills[0] + 1)], maxlen=2)
         return policy.words_for_death(return_code, out_of_memory, self._cgroup.memory_limit_bytes())
 
     def _load(self) -> Load:

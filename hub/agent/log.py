@@ -14,8 +14,8 @@ MAX_LINE_BYTES = 4096
 """A pipe that can be written to takes so many at once (PIPE_BUF), and no line is worth waiting for a reader."""
 SAID = ("kernel_id", "name", "job_id", "program", "signal")
 """Arguments of a request that tell what it is about, and hold nothing of the user's."""
-QUIET = frozenset({"hello", "ping", "status", "watch", "kernelspec.resource", "kernel.executions", "terminal.input",
-                   "terminal.resize", "job.read"})  # fmt: skip
+QUIET = frozenset({"hello", "ping", "status", "watch", "kernelspec.resource", "kernel.executions", "journal.sync",
+                   "journal.note", "terminal.input", "terminal.resize", "job.read"})  # fmt: skip
 """Operations that change nothing, or come with every key that is pressed."""
 
 

@@ -34,7 +34,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._poller = zmq.Poller()
-        self._readers: dict[Any, Callable[[], None]] = {}
+        self._readers: dict[Any, Callable[[], object]] = {}
         self._writers: dict[Any, Callable[[], None]] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
@@ -45,7 +45,7 @@ class Loop:
         """Monotonic seconds."""
         return time.monotonic()
 
-    def watch(self, source: Any, callback: Callable[[], None]) -> None:
+    def watch(self, source: Any, callback: Callable[[], object]) -> None:
         """Call `callback` whenever `source` (a ZeroMQ socket or a descriptor) has something to read."""
         self._readers[source] = callback
         self._register(source)
@@ -130,7 +130,7 @@ class Loop:
                 self._call(timer.callback)
 
     @staticmethod
-    def _call(callback: Callable[[], None]) -> None:
+    def _call(callback: Callable[[], object]) -> None:
         try:
             callback()
         except Exception:

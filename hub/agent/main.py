@@ -9,11 +9,11 @@ import re
 import signal
 import site
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq
 
-from hub.agent import bounds, specs
+from hub.agent import bounds, policy, specs
 from hub.agent.cgroup import Cgroup
 from hub.agent.child import Reaper
 from hub.agent.incarnation import Surroundings
@@ -51,20 +51,45 @@ def main() -> int:
     _forbid_tracing()
     run_folder = os.environ.get("KERNELHUB_RUN", "/run/kernelhub")
     home = os.environ.get("KERNELHUB_HOME") or os.environ.get("HOME") or "/"
-    try:
-        spares = min(max(int(os.environ.get("KERNELHUB_SPARE_KERNELS", "1")), 0), bounds.MAX_SPARES)
-    except ValueError:
-        spares = 0
+    settings = Settings(
+        spares=_number("SPARE_KERNELS", 1, bounds.MAX_SPARES, otherwise=0),
+        journal_bytes=_journal_bytes(),
+        restarts=policy.Restarts(
+            _number("RESTARTS", policy.DEFAULT_RESTARTS.most, bounds.MOST_RESTARTS),
+            float(_number("RESTARTS_WITHIN", int(policy.DEFAULT_RESTARTS.within_seconds), bounds.MOST_RESTARTS_WITHIN)),
+        ),
+    )
     remove_leftovers(run_folder)
     make_user_site()
-    Agent(run_folder, home, spares).run()
+    Agent(run_folder, home, settings).run()
     return 0
+
+
+class Settings(NamedTuple):
+    """What the environment asks for; see `hub.agent`."""
+
+    spares: int
+    journal_bytes: int = bounds.JOURNAL_BYTES
+    restarts: policy.Restarts = policy.DEFAULT_RESTARTS
+
+
+def _journal_bytes() -> int:
+    asked = _number("JOURNAL_BYTES", bounds.JOURNAL_BYTES, bounds.MOST_JOURNAL_BYTES)
+    return max(asked, bounds.LEAST_JOURNAL_BYTES) if asked else 0
+
+
+def _number(name: str, default: int, highest: int, otherwise: int | None = None) -> int:
+    """A whole number of the environment, brought within 0 to `highest`; what is none counts as `otherwise`."""
+    try:
+        return min(max(int(os.environ.get(f"KERNELHUB_{name}", default)), 0), highest)
+    except ValueError:
+        return default if otherwise is None else otherwise
 
 
 class Agent:
     """The whole agent, wired."""
 
-    def __init__(self, run_folder: str, home: str, spares: int) -> None:
+    def __init__(self, run_folder: str, home: str, settings: Settings) -> None:
         self._loop = loop = Loop()
         self._context: zmq.Context[Any] = zmq.Context()
         self._reaper = Reaper()
@@ -78,9 +103,11 @@ class Agent:
             home=home,
             environment=environment,
             folders=specs.jupyter_folders(environment, home),
-            spares=spares,
+            spares=settings.spares,
             cgroup=cgroup,
             announce=self._announce_soon,
+            journal_bytes=settings.journal_bytes,
+            restarts=settings.restarts,
         )
         self._terminals = Terminals(
             loop,
@@ -99,6 +126,7 @@ class Agent:
         self._take_signals()
         self._kernels.start_first_spare()
         self._loop.run()
+        self._announce()
         self._server.close()
         self._context.destroy(linger=200)
 
@@ -147,7 +175,10 @@ class Agent:
 
 
 def remove_leftovers(run_folder: str) -> None:
-    """Remove sockets and connection files of an earlier run from the folder; nothing else is touched."""
+    """Remove sockets and connection files of an earlier run from the folder; nothing else is touched.
+
+    Journals are not: they hold what the hub may still want, which removes them.
+    """
     for name in os.listdir(run_folder):
         if _OURS.match(name):
             with contextlib.suppress(OSError):

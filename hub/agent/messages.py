@@ -35,6 +35,10 @@ UNTRACKED = frozenset(
 themselves, many on the control channel."""
 
 
+Parts = list[bytes]
+"""A message without identities and signature: header, parent header, metadata, content, and buffers."""
+
+
 class Received(NamedTuple):
     """What the agent looks at in a message: the headers, a status message's state, the code that is run."""
 
@@ -62,28 +66,44 @@ def sign(key: bytes, data: bytes) -> bytes:
 
 def build(key: bytes, session: str, kind: str, content: dict[str, Any]) -> tuple[str, list[bytes]]:
     """A signed request of type `kind`. Returns its id and its frames, without identities."""
-    message_id = os.urandom(16).hex()
+    header = new_header(session, kind)
+    parts = [json.dumps(part).encode() for part in (header, {}, {}, content)]
+    return header["msg_id"], [DELIMITER, sign(key, b"".join(parts)), *parts]
+
+
+def new_header(session: str, kind: str) -> dict[str, str]:
+    """The header of a new message of type `kind`."""
     seconds = time.time()
-    date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1e6):06d}Z"
-    header = {
-        "msg_id": message_id,
+    return {
+        "msg_id": os.urandom(16).hex(),
         "msg_type": kind,
         "session": session,
         "username": "kernelhub",
-        "date": date,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1e6):06d}Z",
         "version": "5.3",
     }
-    parts = [json.dumps(part).encode() for part in (header, {}, {}, content)]
-    return message_id, [DELIMITER, sign(key, b"".join(parts)), *parts]
 
 
-def read(frames: list[bytes]) -> Received | None:
-    """What a message says, or None when it is none. Large contents are not parsed."""
+def parts_of(frames: list[bytes]) -> Parts | None:
+    """The parts of a message that came in `frames`, or None when it is none. Nothing is parsed."""
     try:
-        start = frames.index(DELIMITER) + 2
-        header, parent, _, content = frames[start : start + 4]
+        parts = frames[frames.index(DELIMITER) + 2 :]
     except ValueError:
         return None
+    return parts if len(parts) >= 4 else None
+
+
+def is_output(header: bytes) -> bool:
+    """Whether it is certain, by a glance at its bytes, that a header is neither of a status nor of an execute_input.
+
+    A header with an escape in it, in which a type could hide, is not certain.
+    """
+    return b'"status"' not in header and b'"execute_input"' not in header and b"\\" not in header
+
+
+def read(parts: Parts) -> Received | None:
+    """What a message says, or None when it says nothing that can be read. Large contents are not parsed."""
+    header, parent, _, content = parts[:4]
     if max(len(header), len(parent)) > MAX_HEADER_BYTES:
         return None
     try:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import signal
 from typing import NamedTuple
 
-MOST_RESTARTS = 3
-WITHIN_SECONDS = 60.0
 MOST_FAILED_STARTS = 3
 
 QUIET_SECONDS = 8.0
 """Long enough for others who signed in at the same moment to have their first kernels first."""
 SPARE_MEMORY_BYTES = 160 * 1024 * 1024
 """Memory that must be free for a spare to be started: twice what one takes."""
+
+
+class Restarts(NamedTuple):
+    """How many times a kernel that dies is started again by itself within how many seconds. With 0 it never is."""
+
+    most: int = 3
+    within_seconds: float = 60.0
+
+
+DEFAULT_RESTARTS = Restarts()
 
 
 class Deaths(NamedTuple):
@@ -22,17 +30,19 @@ class Deaths(NamedTuple):
     failed_starts: int = 0
 
 
-def decide_after_death(deaths: Deaths, was_ready: bool, now: float) -> tuple[bool, Deaths]:
+def decide_after_death(
+    deaths: Deaths, was_ready: bool, now: float, restarts: Restarts = DEFAULT_RESTARTS
+) -> tuple[bool, Deaths]:
     """Whether to start the kernel again by itself after a death at `now` (monotonic), and what to remember.
 
-    A process that dies before it answered is tried three times in a row; one that had answered is restarted
-    at most three times within a minute.
+    A process that dies before it answered is tried three times in a row, whatever `restarts` allows: nobody had
+    anything in it. One that had answered is restarted as often as they allow.
     """
     if not was_ready:
         failed = deaths.failed_starts + 1
         return failed < MOST_FAILED_STARTS, deaths._replace(failed_starts=failed)
-    recent = tuple(at for at in deaths.restarted_at if now - at < WITHIN_SECONDS)
-    if len(recent) >= MOST_RESTARTS:
+    recent = tuple(at for at in deaths.restarted_at if now - at < restarts.within_seconds)
+    if len(recent) >= restarts.most:
         return False, Deaths(recent)
     return True, Deaths((*recent, now))
 

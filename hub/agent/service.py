@@ -34,6 +34,7 @@ class Service:
         self._cgroup = cgroup
         self._in_container = in_container
         self._started_at = time.time()
+        self._began = time.monotonic()
         self._operations: dict[str, Callable[[Peer, Args, Answer], Result | None]] = {
             "hello": self._hello,
             "ping": lambda peer, args, answer: {},
@@ -44,9 +45,12 @@ class Service:
             "kernel.attach": self._attach,
             "kernel.detach": self._detach,
             "kernel.executions": self._executions,
+            "kernel.farewell": self._farewell,
             "kernel.interrupt": self._interrupt,
             "kernel.restart": self._restart,
             "kernel.shutdown": self._shutdown,
+            "journal.sync": self._journal_sync,
+            "journal.note": self._journal_note,
             "terminal.create": self._terminal_create,
             "terminal.delete": self._terminal_delete,
             "terminal.attach": self._terminal_attach,
@@ -81,7 +85,11 @@ class Service:
         usage = procfs.usage_by_session()
         kernels = self._kernels.infos(usage)
         own_rss = procfs.own_rss_bytes()
-        container: Result = {"oom_kills": self._cgroup.oom_kills(), "agent_rss_bytes": own_rss}
+        container: Result = {
+            "oom_kills": self._cgroup.oom_kills(),
+            "agent_rss_bytes": own_rss,
+            "uptime_seconds": time.monotonic() - self._began,
+        }
         if self._in_container:
             container["memory_bytes"] = self._cgroup.memory_bytes()
             container["memory_limit_bytes"] = self._cgroup.memory_limit_bytes()
@@ -118,6 +126,7 @@ class Service:
             "kernel": self._info(kernel),
             "key": kernel.key.decode(),
             "signature_scheme": messages.SIGNATURE_SCHEME,
+            "session": self._kernels.session,
         }
 
     def _detach(self, peer: Peer, args: Args, answer: Answer) -> Result:
@@ -125,8 +134,11 @@ class Service:
         return {}
 
     def _executions(self, peer: Peer, args: Args, answer: Answer) -> Result:
-        kernel = self._kernels.get(args["kernel_id"])
-        return {"generation": kernel.generation, **kernel.executions.after(args["after"])}
+        return self._kernels.get(args["kernel_id"]).executions_after(args["after"])
+
+    def _farewell(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        self._kernels.get(args["kernel_id"]).farewell(args["reason"])
+        return {}
 
     def _interrupt(self, peer: Peer, args: Args, answer: Answer) -> Result:
         self._kernels.get(args["kernel_id"]).interrupt()
@@ -138,6 +150,16 @@ class Service:
 
     def _shutdown(self, peer: Peer, args: Args, answer: Answer) -> None:
         self._kernels.shut_down(args["kernel_id"], lambda: answer({}))
+
+    # ---- journals
+
+    def _journal_sync(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        return self._kernels.get(args["kernel_id"]).sync_journal()
+
+    def _journal_note(self, peer: Peer, args: Args, answer: Answer) -> Result:
+        kernel = self._kernels.get(args["kernel_id"])
+        kernel.note({name: args[name] for name in ("msg_id", "session", "msg_type", "cell_id")})
+        return {}
 
     # ---- terminals
 

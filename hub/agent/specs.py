@@ -33,7 +33,7 @@ class Spec(NamedTuple):
 
     @property
     def is_ipykernel(self) -> bool:
-        """Whether its kernels are ipykernel's own: they may be spares, and mark their IOPub topics."""
+        """Whether its kernels are ipykernel's own: they may be spares, and answer their control channel while busy."""
         return any(part in ("ipykernel_launcher", "ipykernel") for part in self.content["argv"])
 
     @property
@@ -47,6 +47,8 @@ class Spec(NamedTuple):
         argv = [re.sub(r"\{([A-Za-z0-9_]+)\}", lambda m: known.get(m[1], m[0]), a) for a in self.content["argv"]]
         if argv[0] in _PYTHONS:
             argv[0] = sys.executable
+        if argv[-4:-1] == ["-m", "ipykernel_launcher", "-f"]:
+            argv[-4:-2] = [_START_IPYKERNEL]
         return argv
 
     def env(self) -> dict[str, str]:
@@ -61,6 +63,7 @@ class Spec(NamedTuple):
         return found
 
 
+_START_IPYKERNEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ipykernel_start.py")
 _PYTHONS = ("python", "python%d" % sys.version_info[0], "python%d.%d" % sys.version_info[:2])  # noqa: UP031
 
 

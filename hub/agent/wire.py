@@ -119,6 +119,8 @@ _SPEC: dict[str, Checker] = {"name": matching(SPEC_NAME, "the name of a kernelsp
 _KERNEL: dict[str, Checker] = {"kernel_id": canonical_uuid}
 _TERMINAL: dict[str, Checker] = {"name": matching(_TERMINAL_NAME, "the name of a terminal")}
 _JOB: dict[str, Checker] = {"job_id": canonical_uuid}
+_NOTED = text(bounds.MAX_NOTE_CHARACTERS)
+_NOTE: dict[str, Checker] = {"msg_id": _NOTED, "session": _NOTED, "msg_type": _NOTED, "cell_id": _NOTED}
 _CWD: dict[str, Checker] = {"cwd": text(bounds.MAX_PATH_CHARACTERS)}
 
 OPERATIONS: dict[str, dict[str, Checker]] = {
@@ -131,9 +133,12 @@ OPERATIONS: dict[str, dict[str, Checker]] = {
     "kernel.attach": _KERNEL,
     "kernel.detach": _KERNEL,
     "kernel.executions": {**_KERNEL, "after": number(0, 2**53)},
+    "kernel.farewell": {**_KERNEL, "reason": text(bounds.MAX_FAREWELL_CHARACTERS)},
     "kernel.interrupt": _KERNEL,
     "kernel.restart": _KERNEL,
     "kernel.shutdown": _KERNEL,
+    "journal.sync": _KERNEL,
+    "journal.note": {**_KERNEL, **_NOTE},
     "terminal.create": {**_CWD, **_TERMINAL},
     "terminal.delete": _TERMINAL,
     "terminal.attach": _TERMINAL,

@@ -7,6 +7,8 @@ same all the while, so that pages that are open go on working.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,15 +16,19 @@ from typing import Any
 
 from hub.auth.arrivals import Assertion, is_barred
 from hub.auth.digests import digest_of, new_secret
+from hub.auth.idle_clock import IdleClock
 from hub.auth.recent import RecentIdentities
 from hub.domain.audit import AuditEvent
 from hub.domain.ids import SignInId, UserId, new_id
 from hub.domain.users import SignIn, User
-from hub.errors import NotFound
+from hub.errors import HubError, NotFound
 from hub.store.engine import Store
 from proxy.kit.clock import Clock
 
+log = logging.getLogger(__name__)
+
 TOUCH_INTERVAL = timedelta(minutes=1)
+FOLLOW_SECONDS = 1.0
 ROTATION_INTERVAL = timedelta(days=1)
 PREVIOUS_COUNTS = timedelta(seconds=60)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,7 +42,7 @@ class SignIns:
         self, store: Store, clock: Clock, recent: RecentIdentities, *, idle: timedelta, longest: timedelta
     ) -> None:
         self._store = store
-        self._clock = clock
+        self._clock = IdleClock(clock)
         self._recent = recent
         self._idle = idle
         self._longest = longest
@@ -140,6 +146,33 @@ class SignIns:
         now = self._clock.now()
         async with self._store.reading() as unit:
             return await unit.sign_ins.live(ids, created_after=now - self._longest, seen_after=now - self._idle)
+
+    async def follow_clock(self) -> None:
+        """Carry over at every jump of the clock, until cancelled."""
+        while True:
+            try:
+                await self.carry_over()
+            except HubError as error:
+                log.warning("the clock jumped, and sign-ins are not carried over yet: %s", error.message)
+            await asyncio.sleep(FOLLOW_SECONDS)
+
+    async def carry_over(self) -> int:
+        """When the clock has jumped: move the last use of live sign-ins along; gives how many there were.
+
+        Until then they are judged by the time before the jump, so that it ends nobody.
+        """
+        clock, jump = self._clock, self._clock.jump()
+        if not jump:
+            clock.believe()
+            return 0
+        now = clock.now()
+        if jump < timedelta():
+            clock.believe()
+        async with self._store.unit() as unit:
+            moved = await unit.sign_ins.carry_over(now - self._idle, now + TOUCH_INTERVAL, jump)
+        clock.believe()
+        log.warning("the clock jumped by %s; %d sign-ins go on", jump, moved)
+        return moved
 
     async def revoke(self, user: User, sign_in_id: SignInId, address: str = "") -> None:
         """End one of the user's sign-ins. Raises NotFound if it is not theirs; ended ones stay ended."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import sys
+from dataclasses import replace
 
 import click
 
@@ -23,15 +24,24 @@ from proxy.kit.logs import configure_logs
 @click.command("proxy")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.")
+@click.option(
+    "--reuse-port",
+    is_flag=True,
+    help="Let another proxy of the same user listen on the same port: start it, then send this one SIGQUIT.",
+)
+@click.option("--listen-fds", default="", hidden=True)
+@click.option("--ready-fd", type=int, hidden=True)
 @click.option("--supervised", is_flag=True, hidden=True)
 @with_settings
-def command(settings: Settings, supervised: bool) -> None:
+def command(settings: Settings, reuse_port: bool, listen_fds: str, ready_fd: int | None, supervised: bool) -> None:
     """Run a proxy: it serves the interface, bridges WebSockets to kernels, and forwards the rest to the hub."""
     if supervised:
         end_with_parent()
     configure_logs("proxy", settings.log_format)
     try:
-        asyncio.run(run(proxy_settings(settings)))
+        made = proxy_settings(settings)
+        descriptors = tuple(int(number) for number in listen_fds.split(",") if number)
+        asyncio.run(run(replace(made, reuse_port=reuse_port, listen_fds=descriptors, ready_fd=ready_fd)))
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
             raise
@@ -48,6 +58,7 @@ def proxy_settings(settings: Settings) -> ProxySettings:
         hub_url=settings.hub_url,
         internal_token=read_or_make_internal_token(settings.data_dir),
         cache_dir=settings.data_dir / "cache",
+        state_dir=settings.data_dir / "proxy",
         trusted_proxies=tuple(settings.trusted_proxies),
         vouching_headers=(settings.header_sign_in.header, settings.header_sign_in.groups_header),
         vouching_addresses=tuple(settings.header_sign_in.addresses),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import Field
 
-from hub.config.values import Section
+from hub.config.culling import CullingRules
+from hub.config.values import Section, Span
 
 GIB = 1024**3
 
@@ -35,11 +37,29 @@ class Profile(Section):
         None, description="One of the engine's runtimes, such as `runsc` (gVisor); without it the engine's default."
     )
     spare_kernels: int = Field(1, ge=0, le=4, description="Kernels started ahead of the first notebook.")
+    restarts: int = Field(
+        3, ge=0, le=1000, description="How often a kernel that died is started again within `restarts_within`."
+    )
+    restarts_within: Span = Field(
+        timedelta(minutes=1),
+        ge=timedelta(seconds=1),
+        le=timedelta(days=1),
+        description="The time in which `restarts` are counted; after the last one the kernel stays dead.",
+    )
+    journal_bytes: int = Field(
+        64 * 1024**2,
+        ge=0,
+        le=256 * 1024**2,
+        description="How much of what a kernel publishes is kept for those who were not there; 0 keeps nothing.",
+    )
     kernels: list[str] = Field(
         [], description="Kernelspecs of the image that are offered, the first as the default; empty: all."
     )
     groups: list[str] = Field([], description="Groups whose members may use it; empty, and no roles: everybody.")
     roles: list[str] = Field([], description="Roles whose people may use it, besides the members of `groups`.")
+    culling: CullingRules = Field(
+        CullingRules(), description="When idle things of it end, where it differs from `[culling]`."
+    )
 
     @property
     def is_for_everybody(self) -> bool:

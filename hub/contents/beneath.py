@@ -57,10 +57,15 @@ class Folder:
         return Folder(os.open(_raw(name), flags, dir_fd=self.fd))
 
     def make_folder(self, name: str, mode: int = 0o755) -> None:
-        """Make a folder with exactly this mode, whatever the umask. Raises FileExistsError."""
+        """Make a folder with exactly this mode, whatever the umask. Raises FileExistsError.
+
+        It is on the disk then: what is saved in it later must not go with its name.
+        """
         os.mkdir(_raw(name), mode, dir_fd=self.fd)
         with self.open_folder(name) as made:
             os.fchmod(made.fd, mode)
+            made.sync()
+        self.sync()
 
     def remove_file(self, name: str) -> None:
         """Remove a file or a link."""

@@ -79,6 +79,8 @@ def follow(old: Place, new: Place) -> None:
             with suppress(FileNotFoundError):
                 target.remove_file(new_name)
             rename_without_loss(source, old_name, target, new_name)
+            target.sync()
+            source.sync()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -27,6 +27,13 @@ class Desk:
         self.choices = choices
         self.pairs = pairs
         self._process = process
+        self._amend: Callable[[Data], Data | None] | None = None
+
+    def amending(self, amend: Callable[[Data], Data | None]) -> Desk:
+        """A desk that shows each notebook as `amend` gives it (None: as it is), and trusts it as it trusts the file."""
+        desk = Desk(self._trust, self.choices, self.pairs, self._process)
+        desk._amend = amend
+        return desk
 
     @property
     def scratch(self) -> Scratch:
@@ -35,7 +42,8 @@ class Desk:
 
     def fill(self, model: Model, data: Data, digest: str) -> Shown[bytes | ScratchFile]:
         """Put the notebook file `data`, whose SHA-256 is `digest`, into the model. Raises BadRequest."""
-        shown = self._process.show(data, model.path, self._trust.has(digest))
+        amended = self._amend(data) if self._amend is not None else None
+        shown = self._process.show(amended or data, model.path, self._trust.has(digest))
         content = shown.content
         model.content, model.format = msgspec.Raw(content) if isinstance(content, bytes) else content, "json"
         if shown.message is not None:
@@ -59,6 +67,11 @@ class Desk:
         That comes before the file is there: a tab that reads it at once must find it trusted.
         """
         if written.trusted:
+            self._trust.add(digest_of(written.data))
+
+    def note_amended(self, written: Written[Data], before: str) -> None:
+        """As `note`, and trust it too if the file that it replaces, whose SHA-256 is `before`, was trusted."""
+        if written.trusted or self._trust.has(before):
             self._trust.add(digest_of(written.data))
 
     def new(self) -> bytes:

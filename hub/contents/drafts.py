@@ -1,7 +1,8 @@
 """Atomic writing: a draft beside the file, complete on the disk before it takes the file's name.
 
-At any moment, and after a power cut at any moment, the name stands for the old bytes or for the new ones. What
-is lost is the draft, whose name says so and which `leftovers` clears away later.
+At any moment, and after a power cut at any moment, the name stands for the old bytes or for the new ones; once it was
+published, for the new ones. So the bytes are on the disk (fsync) before the rename, and the name (fsync of the folder)
+before anybody is told. What may be lost is the draft, whose name says so and which `leftovers` clears away later.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 from hub.contents.beneath import Folder, Place
 from hub.contents.syscalls import rename_new
+from hub.crash_points import Point, reached
 
 PREFIX = ".~kernelhub-"
 NEW_FILE_MODE = 0o644
@@ -36,18 +38,24 @@ class Draft:
         """Append all of `data`. Raises OSError, ENOSPC among others."""
         write_all(self.fd, data)
 
-    def publish(self, name: str, *, replace: bool) -> os.stat_result:
+    def publish(self, name: str, *, replace: bool, settle: bool = True) -> os.stat_result:
         """Put the draft onto the disk and give it `name`; says what it is then.
 
-        Raises FileExistsError when `replace` is false and there is something of that name.
+        `settle` false: who publishes many in one folder syncs that folder at the end. Raises FileExistsError when
+        `replace` is false and there is something of that name.
         """
+        reached(Point.DRAFT_WRITTEN)
         os.fsync(self.fd)
+        reached(Point.DRAFT_SYNCED)
         if replace:
             os.rename(self._name.encode(), name.encode(), src_dir_fd=self._folder.fd, dst_dir_fd=self._folder.fd)
         else:
             rename_without_loss(self._folder, self._name, self._folder, name)
         self._published = True
-        self._folder.sync()
+        reached(Point.DRAFT_RENAMED)
+        if settle:
+            self._folder.sync()
+            reached(Point.DRAFT_PUBLISHED)
         return os.fstat(self.fd)
 
     def discard(self) -> None:
@@ -69,6 +77,7 @@ def draft_in(folder: Folder, mode: int = NEW_FILE_MODE) -> Iterator[Draft]:
     name = new_name()
     draft = Draft(folder, name, folder.open_file(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     try:
+        reached(Point.DRAFT_MADE)
         os.fchmod(draft.fd, mode & _PERMISSIONS)
         yield draft
     finally:
@@ -96,12 +105,15 @@ def write_whole(place: Place, pieces: Iterable[bytes]) -> Whole:
         return Whole(draft.publish(place.name, replace=True), created=mode is None)
 
 
-def write_new(place: Place, pieces: Iterable[bytes], mode: int = NEW_FILE_MODE) -> None:
-    """Make a new file of the pieces. Raises FileExistsError when there is something at `place`."""
+def write_new(place: Place, pieces: Iterable[bytes], mode: int = NEW_FILE_MODE, *, settle: bool = True) -> None:
+    """Make a new file of the pieces; `settle` as for `Draft.publish`.
+
+    Raises FileExistsError when there is something at `place`.
+    """
     with draft_in(place.folder, mode) as draft:
         for piece in pieces:
             draft.write(piece)
-        draft.publish(place.name, replace=False)
+        draft.publish(place.name, replace=False, settle=settle)
 
 
 def writable_mode(place: Place) -> int | None:

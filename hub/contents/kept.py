@@ -38,7 +38,10 @@ class KeptFile(Generic[Value]):
         try:
             with os.fdopen(fd, "wb") as opened:
                 opened.write(msgspec.json.encode(value))
+                opened.flush()
+                os.fsync(fd)
             draft.replace(self._file)
+            sync_folder(self._file.parent)
         except BaseException:
             with suppress(OSError):
                 draft.unlink()
@@ -48,3 +51,12 @@ class KeptFile(Generic[Value]):
     def changing() -> threading.Lock:
         """Held while a value is read, changed and written."""
         return _writing
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -14,6 +14,7 @@ from hub.contents.models import Limits, Model
 from hub.contents.paths import ApiPath, refuse_hidden_change
 from hub.contents.refusals import refusing
 from hub.contents.trash_info import TrashRules
+from hub.crash_points import Point, reached
 from hub.errors import BadRequest, Conflict, NotFound
 
 
@@ -44,6 +45,7 @@ def delete(owner: Owner, path: ApiPath, limits: Limits, rules: TrashRules | None
         else:
             place.folder.remove_file(place.name)
             checkpoints.forget(place.folder, place.name)
+        place.folder.sync()
 
 
 def _move(source: Place, target: Place, old: ApiPath, new: ApiPath) -> None:
@@ -60,10 +62,11 @@ def _move(source: Place, target: Place, old: ApiPath, new: ApiPath) -> None:
         if error.errno == errno.EXDEV:
             raise BadRequest(f"{old} cannot be moved to {new}: they are on different disks.") from error
         raise
+    reached(Point.MOVED)
     if not stat.S_ISDIR(found.st_mode):
         checkpoints.follow(source, target)
-    source.folder.sync()
     target.folder.sync()
+    source.folder.sync()
 
 
 def _check_may_go(place: Place, path: ApiPath, limits: Limits) -> None:

@@ -20,6 +20,7 @@ from hub.contents.pair_records import PairRecord
 from hub.contents.paths import ApiPath, parse_path
 from hub.contents.refusals import refusing
 from hub.contents.stats import time_of
+from hub.crash_points import Point, reached
 from hub.errors import Conflict, TooLarge
 from hub.notebook_files.pairs import Pair
 
@@ -103,7 +104,12 @@ def write_together(home: Home, files: Mapping[str, Data]) -> dict[str, Whole]:
                 draft.write(piece)
             os.fsync(draft.fd)
             drafts.append((name, place.name, draft, mode is None))
-        return {name: Whole(draft.publish(as_name, replace=True), is_new) for name, as_name, draft, is_new in drafts}
+        written: dict[str, Whole] = {}
+        for name, as_name, draft, is_new in drafts:
+            written[name] = Whole(draft.publish(as_name, replace=True), is_new)
+            if len(written) < len(drafts):
+                reached(Point.PAIR_HALF)
+        return written
 
 
 def digest_of(home: Home, path: ApiPath) -> str:

@@ -17,7 +17,18 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from hub.contents import checkpoints, choosing, copy_out, copying, documents, moving, pairing, saving, versions
+from hub.contents import (
+    amending,
+    checkpoints,
+    choosing,
+    copy_out,
+    copying,
+    documents,
+    moving,
+    pairing,
+    saving,
+    versions,
+)
 from hub.contents.archive import Archive, open_archive
 from hub.contents.archive_formats import FORMATS
 from hub.contents.beneath import Owner
@@ -189,10 +200,15 @@ class Contents:
         format: str | None = None,
         content: bool = True,
         hash: bool = False,
+        amend: amending.Change | None = None,
     ) -> tuple[Model, RawFile | None]:
-        """As `get`, but large content is not in the model: its JSON is a file, which the caller owns."""
+        """As `get`, but large content is not in the model: its JSON is a file, which the caller owns.
+
+        A notebook is shown as `amend` gives it; the file stays as it is.
+        """
         asked = documents.Asked(type=type, format=format, content=content, hash=hash, at=self._clock.now())
-        model = await self._run(documents.get, parse_path(path), asked, self._desk, self._limits)
+        desk = self._desk if amend is None else self._desk.amending(amend)
+        model = await self._run(documents.get, parse_path(path), asked, desk, self._limits)
         if not isinstance(model.content, ScratchFile):
             return model, None
         large = self._streamed(model.content, path)
@@ -209,6 +225,21 @@ class Contents:
         await self.check_growth(SAVING_SLACK if request.chunk is None else 1.0)
         now = self._clock.now()
         return await self._run(saving.save, parse_path(path), request, self._desk, self._limits, now)
+
+    async def amend(self, path: str, change: amending.Change) -> bool:
+        """Change a notebook that nobody has open, if it is still what was read; whether it was changed.
+
+        A paired notebook's texts stay, as only outputs change. It is trusted as it was. Raises NotFound; BadRequest
+        where the notebook has no place for outputs, or cannot be read; Conflict when somebody else changed it
+        meanwhile; NoSpace.
+        """
+        await self.check_growth(SAVING_SLACK)
+        return await self._run(amending.amend, parse_path(path), change, self._desk, self._limits)
+
+    @property
+    def scratch(self) -> Scratch:
+        """Where the hub keeps what is too large for its memory."""
+        return self._desk.scratch
 
     def spool(self) -> Spool:
         """A file for the body of a large request, which `save_large` takes."""

@@ -27,6 +27,7 @@ from hub.contents.naming import restored_names, trash_names
 from hub.contents.paths import ApiPath, parse_path
 from hub.contents.stats import time_of
 from hub.contents.trash_info import MAX_INFO_BYTES, NOT_KNOWN, SUFFIX, TrashInfo, TrashRules, info_text, read_info
+from hub.crash_points import Point, reached
 from hub.errors import Conflict, HubError, NotFound
 
 TRASH = ApiPath((".local", "share", "Trash"))
@@ -106,6 +107,7 @@ def restore(owner: Owner, item_id: str, rules: TrashRules) -> str:
             if not stat.S_ISDIR(found.st_mode):
                 checkpoints.follow(Place(trash.files, item_id), Place(folder, name))
             folder.sync()
+            trash.files.sync()
         _forget_info(trash, item_id)
         return str(path.child(name))
 
@@ -157,6 +159,7 @@ def _put(trash: _Bin, place: Place, path: ApiPath, rules: TrashRules, now: datet
     for name in itertools.islice(trash_names(place.name), _MOST_TRIES):
         if trash.files.find(name) is not None or not _write_info(trash, name, info_text(path, now, rules)):
             continue
+        reached(Point.TRASH_NOTED)
         try:
             rename_without_loss(place.folder, place.name, trash.files, name)
         except FileExistsError:
@@ -164,10 +167,12 @@ def _put(trash: _Bin, place: Place, path: ApiPath, rules: TrashRules, now: datet
         except OSError:
             _forget_info(trash, name)
             raise
+        reached(Point.TRASH_MOVED)
         if not is_folder:
             checkpoints.follow(place, Place(trash.files, name))
             checkpoints.forget(place.folder, place.name)
-        place.folder.sync()
+        for folder in (trash.info, trash.files, place.folder):  # where it is now before where it was
+            folder.sync()
         return True
     raise Conflict(f"There are too many things called {path.name} in your trash; empty it first.")
 

@@ -73,17 +73,21 @@ def copy(source: Place, target: Place, budget: Budget) -> None:
     try:
         _copy(source, draft, budget, 0)
         rename_without_loss(draft.folder, draft.name, target.folder, target.name)
+        target.folder.sync()
     except BaseException:
         with suppress(FileNotFoundError):
             remove(draft.folder, draft.name)
         raise
 
 
-def copy_file(source: Place, target: Place) -> None:
-    """Copy a regular file, with its permissions, to a new name; it appears when it is complete."""
+def copy_file(source: Place, target: Place, *, settle: bool = True) -> None:
+    """Copy a regular file, with its permissions, to a new name; it appears when it is complete.
+
+    `settle` false: who copies many syncs their folder at the end.
+    """
     fd = source.folder.open_file(source.name)
     try:
-        write_new(target, pieces_of(fd), stat.S_IMODE(os.fstat(fd).st_mode) | stat.S_IWUSR)
+        write_new(target, pieces_of(fd), stat.S_IMODE(os.fstat(fd).st_mode) | stat.S_IWUSR, settle=settle)
     finally:
         os.close(fd)
 
@@ -95,7 +99,7 @@ def _copy(source: Place, target: Place, budget: Budget, depth: int) -> None:
         raise FileNotFoundError(source.name)
     budget.spend(found.st_size if stat.S_ISREG(found.st_mode) else 0)
     if stat.S_ISREG(found.st_mode):
-        copy_file(source, target)
+        copy_file(source, target, settle=False)
     elif stat.S_ISLNK(found.st_mode):
         os.symlink(source.folder.read_link(source.name), target.name.encode(), dir_fd=target.folder.fd)
     elif stat.S_ISDIR(found.st_mode):
@@ -103,6 +107,7 @@ def _copy(source: Place, target: Place, budget: Budget, depth: int) -> None:
         with source.folder.open_folder(source.name) as inner, target.folder.open_folder(target.name) as made:
             for child in filter(_is_text, _names(inner)):
                 _copy(Place(inner, child.decode()), Place(made, child.decode()), budget, depth + 1)
+            made.sync()
 
 
 def _names(folder: Folder) -> list[bytes]:

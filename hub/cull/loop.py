@@ -1,62 +1,62 @@
 """The culling loop: snapshots of running workspaces in, decisions of `hub.domain.culling` carried out.
 
-A workspace whose agent does not answer gives no snapshot, so nothing is decided about it.
+A workspace whose agent does not answer gives no snapshot, so nothing is decided about it, and the warnings of its user
+begin anew. So they do when the hub did not look for a while (`longest_gap`): it was stopped, or the machine is loaded.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from hub import metrics
 from hub.config import Culling, Settings
-from hub.domain.audit import AuditEvent
-from hub.domain.culling import (
-    Action,
-    CullingPolicy,
-    Decision,
-    KernelSnapshot,
-    WorkspaceSnapshot,
-    decide,
-)
-from hub.domain.ids import KernelId, WorkspaceId
+from hub.cull.acting import Acting, Pause
+from hub.cull.looking import OF_KERNELS, OF_WORKSPACES, JudgeHealth, snapshot_of
+from hub.cull.memory import Memory, Remembered
+from hub.cull.rules import policy_for, policy_of
+from hub.domain.culling import Action, Decision, Rule, WorkspaceSnapshot, decide
+from hub.domain.culling_policy import CullingPolicy
+from hub.domain.ids import UserId, WorkspaceId
 from hub.domain.kernels import KernelState
 from hub.domain.workspace import Workspace
 from hub.errors import HubError
+from hub.running_settings import Running
+from hub.store.culling import Postponement
 from hub.store.engine import Store
 from hub.workspaces.agents import Agents
 from hub.workspaces.connections import Connections
 from hub.workspaces.kernels import Kernels
 from hub.workspaces.service import Workspaces
-from proxy.contract.agent import TerminalInfo
 from proxy.kit.clock import Clock
 
 log = logging.getLogger(__name__)
 
 ACTIVITY_GRAIN = timedelta(minutes=1)
-
-START_GRACE = timedelta(minutes=1)
-"""How long a kernel's start may take; a row that says `starting` for longer holds no container open."""
-
-
-def policy_of(culling: Culling) -> CullingPolicy:
-    """The policy that the settings describe."""
-    return CullingPolicy(culling.kernel_idle, culling.workspace_empty, culling.cull_connected)
+LEAST_GAP = timedelta(seconds=30)
+GAP_INTERVALS = 4
+JUMP = timedelta(minutes=1)
+"""The wall clock jumped when it went by so much more or less than the monotonic one."""
+Tell = Callable[[UserId], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
-    """A snapshot, and how long ago anything last happened in the workspace; None: nothing ever did."""
+class Look:
+    """A workspace as it was seen in the last round, and what was decided about it and its kernels."""
 
+    workspace: Workspace
+    policy: CullingPolicy
     snapshot: WorkspaceSnapshot
-    idle_for: timedelta | None
+    decisions: tuple[Decision, ...]
 
 
 class Culler:
-    """Looks at every running workspace at an interval, and keeps its last decisions for those who ask."""
+    """Looks at every running workspace at an interval, and keeps its last decisions for those who ask.
+
+    `running` has the profiles; `health` judges kernels; `tell` is called for users whose warnings changed.
+    """
 
     def __init__(
         self,
@@ -67,25 +67,39 @@ class Culler:
         agents: Agents,
         connections: Connections,
         clock: Clock,
-        culling: Callable[[], Culling] | None = None,
+        running: Running | None = None,
+        health: JudgeHealth = lambda _kernel, _workspace: None,
+        pause: Pause | None = None,
     ) -> None:
-        self._culling = culling or (lambda: settings.culling)
-        self._policy = policy_of(self._culling())
+        self._settings = settings
+        self._running = running
         self._store = store
         self._workspaces = workspaces
-        self._kernels = kernels
         self._agents = agents
         self._connections = connections
         self._clock = clock
-        self._empty_since: dict[WorkspaceId, float] = {}
-        self._reported_dead: set[KernelId] = set()
-        self._decisions: dict[WorkspaceId, list[Decision]] = {}
+        self._health = health
+        self._acting = Acting(store, workspaces, kernels, agents, clock, pause)
+        self._memory = Memory()
+        self._looks: dict[WorkspaceId, Look] = {}
         self._decided_at: datetime | None = None
+        self._clocks: tuple[datetime, float] | None = None
+        self.tell: Tell = lambda _user_id: None
+
+    @property
+    def culling(self) -> Culling:
+        """What the settings say now."""
+        return self._running.current.culling if self._running is not None else self._settings.culling
+
+    @property
+    def longest_gap(self) -> timedelta:
+        """Between two looks at a workspace; after a longer one all warnings begin anew."""
+        return max(LEAST_GAP, GAP_INTERVALS * self.culling.interval)
 
     async def run(self) -> None:
         """Cull at the interval, until cancelled. A round that fails is logged; the next one tries again."""
         while True:
-            await asyncio.sleep(self._culling().interval.total_seconds())
+            await asyncio.sleep(self.culling.interval.total_seconds())
             try:
                 await self.run_once()
             except HubError as error:
@@ -95,133 +109,163 @@ class Culler:
 
     async def run_once(self) -> list[Decision]:
         """One round: look, decide, act. Gives all decisions, those that keep things included."""
-        self._policy = policy_of(self._culling())
         running = await self._workspaces.list_running()
-        seen = await asyncio.gather(*(self._look(workspace) for workspace in running))
-        views = [(workspace, view) for workspace, view in zip(running, seen, strict=True) if view is not None]
-        await self._note_activity(views)
-        snapshots = [view.snapshot for _, view in views]
-        decisions = decide(self._policy, snapshots)
-        self._remember(running, decisions)
-        for decision in decisions:
-            try:
-                await self._carry_out(decision)
-            except HubError as error:
-                log.warning("%s of %s was not done: %s", decision.action, decision.workspace_id, error.message)
+        self._memory.keep_only(workspace.id for workspace in running)
+        policies, put_off = await self._read(running)
+        self._watch_the_clock(policies.values())
+        seen = await asyncio.gather(*(self._look(each, policies[each.id], put_off[each.id]) for each in running))
+        looks = [look for look in seen if look is not None]
+        self._looks = {look.workspace.id: look for look in looks}
+        self._decided_at = self._clock.now()
+        decisions = [decision for look in looks for decision in look.decisions]
+        self._acting.still_dead(decisions)
+        await self._note_activity(looks)
+        for look in looks:
+            await self._forget_postponements(look)
+            await self._note_warnings(look)
+        for look in looks:
+            for decision in look.decisions:
+                try:
+                    await self._acting.carry_out(decision, look.workspace)
+                except HubError as error:
+                    log.warning("%s of %s was not done: %s", decision.action, decision.workspace_id, error.message)
         return decisions
 
     def decisions_for(self, workspace_ids: list[WorkspaceId]) -> tuple[datetime | None, list[Decision]]:
         """When the last round was, and what it decided about these workspaces and their kernels."""
-        return self._decided_at, [d for w in workspace_ids for d in self._decisions.get(w, [])]
+        looks = [self._looks[each] for each in workspace_ids if each in self._looks]
+        return self._decided_at, [decision for look in looks for decision in look.decisions]
 
-    async def _look(self, workspace: Workspace) -> _View | None:
+    def find_look(self, workspace_id: WorkspaceId) -> Look | None:
+        """A workspace as it was seen in the last round; None when it was not."""
+        return self._looks.get(workspace_id)
+
+    def warned(self, user_id: UserId) -> list[WorkspaceId]:
+        """The user's workspaces of which something is to be told now."""
+        looks = [look for look in self._looks.values() if look.workspace.user_id == user_id]
+        return [look.workspace.id for look in looks if any(decision.is_warned for decision in look.decisions)]
+
+    def was_put_off(self, row: Postponement) -> None:
+        """Decide anew about a workspace of which something was put off just now; nothing is looked at or done."""
+        look, known = self._looks.get(row.workspace_id), self._memory.find(row.workspace_id)
+        if look is None or known is None:
+            return
+        now, wall = self._clock.monotonic(), self._clock.now()
+        known.put_off_until(row, wall, now)
+        kernels = tuple(
+            replace(kernel, standing=known.standing(kernel.id, OF_KERNELS, now)) for kernel in look.snapshot.kernels
+        )
+        snapshot = replace(look.snapshot, kernels=kernels, standing=known.standing(None, OF_WORKSPACES, now))
+        decisions = tuple(decide(look.policy, [snapshot], wall))
+        self._looks[row.workspace_id] = replace(look, snapshot=snapshot, decisions=decisions)
+        for decision in decisions:
+            if decision.kernel_id == row.kernel_id:
+                known.take_note(decision, now)
+        self.tell(look.workspace.user_id)
+
+    async def _read(
+        self, running: list[Workspace]
+    ) -> tuple[dict[WorkspaceId, CullingPolicy], dict[WorkspaceId, list[Postponement]]]:
+        """What holds for each workspace, and what was put off in it."""
+        async with self._store.reading() as unit:
+            rules = await unit.culling.rules_for(workspace.user_id for workspace in running)
+            rows = await unit.culling.postponements(workspace.id for workspace in running)
+        base = policy_of(self.culling)
+        current = self._running.current if self._running is not None else None
+        profiles = {**current.profiles, **current.disabled} if current is not None else self._settings.profiles
+        policies = {
+            workspace.id: policy_for(
+                base, workspace.profile, profiles.get(workspace.profile), rules.get(workspace.user_id, [])
+            )
+            for workspace in running
+        }
+        put_off: dict[WorkspaceId, list[Postponement]] = {workspace.id: [] for workspace in running}
+        for row in rows:
+            put_off[row.workspace_id].append(row)
+        return policies, put_off
+
+    def _watch_the_clock(self, policies: Iterable[CullingPolicy]) -> None:
+        """A wall clock that jumped may have jumped out of quiet hours: then warnings begin anew."""
+        wall, now = self._clock.now(), self._clock.monotonic()
+        before, self._clocks = self._clocks, (wall, now)
+        if before is None or not any(policy.quiet for policy in policies):
+            return
+        if abs((wall - before[0]) - timedelta(seconds=now - before[1])) > JUMP:
+            log.warning("the clock of this machine jumped; all warnings begin anew")
+            self._memory.lose_warnings()
+
+    async def _look(self, workspace: Workspace, policy: CullingPolicy, put_off: list[Postponement]) -> Look | None:
         """What there is to see of a workspace; None when its agent does not answer."""
         try:
             live = await self._agents.status(workspace.id)
         except HubError as error:
             log.info("workspace %s is not judged: %s", workspace.id, error.message)
-            self._empty_since.pop(workspace.id, None)
+            self._memory.lose(workspace.id)
             await self._workspaces.look(workspace.id)
             return None
-        now = self._clock.monotonic()
-        kernels = tuple(
-            KernelSnapshot(
-                kernel.id,
-                kernel.state,
-                kernel.idle_now(now),
-                self._connections.to_kernel(kernel.id),
-                kernel.reason,
-            )
-            for kernel in live.kernels.values()
-        )
-        connections = self._connections.to_workspace(workspace.id)
-        since = now
-        living = any(kernel.state is not KernelState.DEAD for kernel in kernels)
-        terminals = sum(self._in_use(terminal) for terminal in live.terminals)
-        jobs = tuple(job.program for job in live.jobs if job.exit_status is None)
-        if living or terminals or connections or jobs:
-            self._empty_since.pop(workspace.id, None)
-        else:
-            since = self._empty_since.setdefault(workspace.id, now)
-        snapshot = WorkspaceSnapshot(
-            workspace.id, kernels, terminals, connections, timedelta(seconds=now - since), jobs
-        )
-        idle = [kernel.idle_for for kernel in kernels]
-        idle += [timedelta(seconds=max(0.0, terminal.idle_seconds)) for terminal in live.terminals]
-        return _View(snapshot, min(idle, default=None))
+        now, wall = self._clock.monotonic(), self._clock.now()
+        known = self._memory.look(workspace.id, now, self.longest_gap)
+        _take_over(known, put_off, wall, now)
+        snapshot = snapshot_of(workspace, live, known, policy, self._connections, self._health, now, wall)
+        return Look(workspace, policy, snapshot, tuple(decide(policy, [snapshot], wall)))
 
-    def _in_use(self, terminal: TerminalInfo) -> bool:
-        """Whether a terminal holds its container: for as long after its last input or output as a kernel would."""
-        limit = self._policy.kernel_idle
-        return limit is None or terminal.idle_seconds < limit.total_seconds()
+    async def _note_warnings(self, look: Look) -> None:
+        """Remember who is warned of what, record what is new, and have it told."""
+        known = self._memory.find(look.workspace.id)
+        now, news = self._clock.monotonic(), False
+        for decision in look.decisions:
+            if known is not None and known.take_note(decision, now):
+                news = True
+                if decision.action is Action.WARN:
+                    log.info("%s of %s: warned, %s", decision.rule, decision.workspace_id, decision.reason)
+                    await self._acting.record("warned", decision, look.workspace.user_id)
+                elif decision.action is Action.KEEP:
+                    await self._acting.record("withdrawn", decision, look.workspace.user_id)
+        if news:
+            self.tell(look.workspace.user_id)
 
-    async def _note_activity(self, views: list[tuple[Workspace, _View]]) -> None:
+    async def _forget_postponements(self, look: Look) -> None:
+        """Those of what is used again, of kernels that are no more, and of containers before this one."""
+        known = self._memory.find(look.workspace.id)
+        if known is None or not known.put_off:
+            return
+        now, gone = self._clock.monotonic(), []
+        kernels = {kernel.id: kernel for kernel in look.snapshot.kernels}
+        started_at = look.workspace.started_at
+        for kernel_id, rule in list(known.put_off):
+            one = known.put_off[kernel_id, rule]
+            kernel = kernels.get(kernel_id) if kernel_id is not None else None
+            is_of_before = started_at is not None and one.row.asked_at < started_at
+            is_full_again = rule is Rule.WORKSPACE_EMPTY and bool(kernels)
+            if is_of_before or is_full_again or (kernel_id is not None and kernel is None):
+                gone.append(known.put_off.pop((kernel_id, rule)).row)
+            elif kernel is not None and rule is Rule.KERNEL_IDLE:
+                idle_for = kernel.idle_for if kernel.state is KernelState.IDLE else None
+                gone += known.used_again(kernel.id, idle_for, now)
+        if gone:
+            async with self._store.unit() as unit:
+                await unit.culling.forget(gone)
+
+    async def _note_activity(self, looks: list[Look]) -> None:
         """Remember when workspaces were last active, no finer than `ACTIVITY_GRAIN`."""
         now = self._clock.now()
         moved = []
-        for workspace, view in views:
-            if view.idle_for is None:
+        for look in looks:
+            if not look.snapshot.kernels and not look.snapshot.terminals:
                 continue
-            at, before = now - view.idle_for, workspace.last_activity_at
+            at, before = now - look.snapshot.rest_for, look.workspace.last_activity_at
             if before is None or at - before > ACTIVITY_GRAIN:
-                moved.append((workspace.id, at))
+                moved.append((look.workspace.id, at))
         if moved:
             async with self._store.unit() as unit:
                 for workspace_id, at in moved:
                     await unit.workspaces.touch(workspace_id, at)
 
-    def _remember(self, running: list[Workspace], decisions: list[Decision]) -> None:
-        self._decided_at = self._clock.now()
-        self._decisions = {workspace.id: [] for workspace in running}
-        for decision in decisions:
-            self._decisions[decision.workspace_id].append(decision)
-        for gone in self._empty_since.keys() - self._decisions.keys():
-            del self._empty_since[gone]
-        dead = {d.kernel_id for d in decisions if d.action is Action.REPORT_DEAD and d.kernel_id is not None}
-        self._reported_dead &= dead
 
-    async def _carry_out(self, decision: Decision) -> None:
-        match decision.action:
-            case Action.SHUT_KERNEL if decision.kernel_id is not None:
-                async with self._store.reading() as unit:
-                    kernel = await unit.kernels.find(decision.kernel_id)
-                # An agent may name any kernel; it is asked to shut only those of its own container.
-                if kernel is not None and kernel.workspace_id == decision.workspace_id:
-                    log.info("kernel %s is culled: %s", kernel.id, decision.reason)
-                    await self._kernels.end(kernel, decision.reason, action="kernel.culled")
-                    metrics.CULLED.labels("kernel").inc()
-            case Action.REPORT_DEAD if decision.kernel_id is not None:
-                await self._report_dead(decision.workspace_id, decision.kernel_id, decision.reason)
-            case Action.STOP_WORKSPACE if not await self._kernel_begins(decision.workspace_id):
-                log.info("workspace %s is culled: %s", decision.workspace_id, decision.reason)
-                await self._workspaces.stop(decision.workspace_id, decision.reason)
-                metrics.CULLED.labels("workspace").inc()
-                self._empty_since.pop(decision.workspace_id, None)
-            case _:
-                pass
-
-    async def _kernel_begins(self, workspace_id: WorkspaceId) -> bool:
-        """Whether a kernel is being started that no snapshot shows yet: its row comes before its process."""
-        since = self._clock.now() - START_GRACE
-        async with self._store.reading() as unit:
-            kernels = await unit.kernels.list_in(workspace_id)
-        return any(kernel.state is KernelState.STARTING and kernel.started_at > since for kernel in kernels)
-
-    async def _report_dead(self, workspace_id: WorkspaceId, kernel_id: KernelId, reason: str) -> None:
-        """Record a dead kernel that no event told of: its agent reported it while the hub was away."""
-        if kernel_id in self._reported_dead:
-            return
-        self._reported_dead.add(kernel_id)
-        async with self._store.unit() as unit:
-            kernel = await unit.kernels.find(kernel_id)
-            if kernel is None or kernel.workspace_id != workspace_id or kernel.state is KernelState.DEAD:
-                return
-            await unit.audit.add(
-                AuditEvent(
-                    at=self._clock.now(),
-                    action="kernel.died",
-                    actor="hub",
-                    subject=kernel_id,
-                    details={"user": kernel.user_id, "reason": reason, "executions": kernel.executions},
-                )
-            )
+def _take_over(known: Remembered, rows: list[Postponement], wall: datetime, now: float) -> None:
+    """Postponements as the database has them; those that are not there any more are forgotten."""
+    keys = {(row.kernel_id, row.rule) for row in rows}
+    for gone in known.put_off.keys() - keys:
+        del known.put_off[gone]
+    for row in rows:
+        known.put_off_until(row, wall, now)

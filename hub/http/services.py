@@ -26,22 +26,27 @@ if TYPE_CHECKING:
     from hub.config import Settings
     from hub.contents.service import ContentsOfUsers
     from hub.cull.loop import Culler
+    from hub.cull.postponing import Postponing
+    from hub.cull.ruling import Ruling
     from hub.domain.users import User
     from hub.history_counts import HistoryCounts
     from hub.jupyter.frontends import FrontEnds
     from hub.live.service import Live
     from hub.people.departures import Departures
     from hub.people.rosters import Rosters
+    from hub.results.service import Results
     from hub.running_settings import Running
     from hub.runs.hidden_state import HiddenStates
     from hub.runs.service import Runs
     from hub.runs.verifications import Verifications
     from hub.store.engine import Store
     from hub.workspaces.connections import Connections
+    from hub.workspaces.ends import Ends
     from hub.workspaces.jobs import Jobs
     from hub.workspaces.kernels import Kernels
     from hub.workspaces.kernelspecs import Kernelspecs
     from hub.workspaces.quotas import Quotas
+    from hub.workspaces.rounds import Rounds
     from hub.workspaces.service import Workspaces
     from hub.workspaces.sessions import Sessions
     from hub.workspaces.terminals import Terminals
@@ -92,11 +97,16 @@ class Services:
     verifications: Verifications
     hidden_states: HiddenStates
     connections: Connections
+    ends: Ends
     culler: Culler
+    postponing: Postponing
+    ruling: Ruling
     contents: ContentsOfUsers
+    results: Results
     frontends: FrontEnds
     live: Live
     notebook_html: NotebookHtml
     internal_token: str
     warning: str | None = None
+    rounds: Rounds | None = None
     ending: Ending = field(default_factory=Ending)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+from contextlib import AsyncExitStack
 from typing import Any, cast
 
 import msgspec
@@ -60,13 +61,16 @@ class ContentsHandler(LargeBodyHandler, _ContentsHandler):
         asked_format = self.query("format") or None
         if asked_format not in {None, "text", "base64"}:
             raise BadRequest(f"Format {str(asked_format)[:40]!r} is invalid")
-        model, large = await self.contents.stream(
-            path.strip("/"),
-            type=asked_type if asked_type is None or asked_type in TYPES else "file",
-            format=asked_format,
-            content=self.flag("content", "1"),
-            hash=self.flag("hash", "0"),
-        )
+        content, hash = self.flag("content", "1"), self.flag("hash", "0")
+        kind = asked_type if asked_type is None or asked_type in TYPES else "file"
+        async with AsyncExitStack() as stack:
+            amend = None
+            if content and kind in (None, "notebook"):
+                opening = self.services.results.opening(self.user, path.strip("/"))
+                amend = await stack.enter_async_context(opening)
+            model, large = await self.contents.stream(
+                path.strip("/"), type=kind, format=asked_format, content=content, hash=hash, amend=amend
+            )
         if large is None:
             self.write_model(model, location=False)
             return
@@ -129,6 +133,8 @@ class ContentsHandler(LargeBodyHandler, _ContentsHandler):
             if asked.type is not None and asked.type not in TYPES:
                 asked.type = "file"
             saved = await self.contents.save(path.strip("/"), asked)
+        if saved.model.type == "notebook":
+            await self.services.results.saved(self.user, path.strip("/"), self.request.request_time())
         self.announce("save", saved.model.path)
         self.write_model(saved.model, 201 if saved.created else 200)
 
@@ -139,6 +145,7 @@ class ContentsHandler(LargeBodyHandler, _ContentsHandler):
             raise BadRequest("JSON body missing")
         new_path = _text(body, "path").strip("/") or path.strip("/")
         model = await self.contents.rename(path.strip("/"), new_path)
+        await self.services.results.renamed(self.user, path.strip("/"), model.path)
         self.announce("rename", model.path, path.strip("/"))
         self.write_model(model)
 
@@ -169,6 +176,7 @@ class CheckpointHandler(JupyterHandler):
     async def post(self, _name: str, path: str, checkpoint_id: str) -> None:
         """Make the file what it was."""
         await self.contents.restore_checkpoint(path.strip("/"), checkpoint_id)
+        await self.services.results.saved(self.user, path.strip("/"))
         self.write_nothing()
 
     async def delete(self, _name: str, path: str, checkpoint_id: str) -> None:

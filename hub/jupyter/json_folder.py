@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from hub.contents.kept import sync_folder
 from hub.errors import BadRequest, NoSpace, TooLarge
 
 MAX_NAME_BYTES = 200
@@ -120,6 +121,7 @@ def _replace(file: Path, data: bytes) -> None:
             opened.flush()
             os.fsync(opened.fileno())
         temporary.rename(file)
+        sync_folder(file.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -8,11 +8,13 @@ import mimetypes
 import re
 from typing import Any
 
+from hub.domain.health import Health, HealthState
 from hub.domain.ids import KernelId
 from hub.errors import BadRequest, HubError, NotFound
 from hub.jupyter.files import SANDBOX_POLICY
 from hub.jupyter.handler import JupyterHandler
-from hub.jupyter.models import kernel_model, kernelspec_model, kernelspecs_model, no_kernelspecs
+from hub.jupyter.models import judged_kernel_model, kernel_model, kernelspec_model, kernelspecs_model, no_kernelspecs
+from hub.workspaces.kernels import KernelModel
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +73,20 @@ class KernelHandler(JupyterHandler):
     """One kernel."""
 
     async def get(self, _name: str, kernel_id: str) -> None:
-        """What it is doing."""
-        self.write_json(kernel_model(await self.services.kernels.get(self.user, kernel_in_path(kernel_id))))
+        """What it is doing. One that ended otherwise than by its user's wish is shown dead, with the reason.
+
+        Front ends ask here when their connection ended, and show the reason of a kernel that is told to be dead; where
+        there is none (404) they go on trying to connect.
+        """
+        wanted = kernel_in_path(kernel_id)
+        try:
+            model = await self.services.kernels.get(self.user, wanted)
+        except NotFound:
+            end = await self.services.ends.find(self.user, wanted)
+            if end is None or (end.by_user and not end.with_container):
+                raise
+            model = KernelModel(end.kernel, 0, Health(HealthState.GONE, f"It ended: {end.reason}.", since=end.at))
+        self.write_json(judged_kernel_model(model))
 
     async def delete(self, _name: str, kernel_id: str) -> None:
         """Shut it down."""

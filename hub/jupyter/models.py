@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from hub.domain.health import Health
 from hub.domain.users import User
 from hub.workspaces.image_kernelspecs import KernelspecList
 from hub.workspaces.kernels import KernelModel
@@ -34,6 +35,17 @@ def kernel_model(model: KernelModel) -> dict[str, Any]:
         "connections": model.connections,
     }
     return {**shown, "reason": kernel.reason} if kernel.reason else shown
+
+
+def judged_kernel_model(model: KernelModel) -> dict[str, Any]:
+    """A kernel that is asked for by itself: with ``kernelhub``, an addition (docs/how-to/kernel-states.md)."""
+    shown = kernel_model(model)
+    return shown if model.health is None else {**shown, "kernelhub": health_model(model.health)}
+
+
+def health_model(health: Health) -> dict[str, Any]:
+    """How a kernel is, in a state and a sentence; `advised` is what would help, None when nothing is wrong."""
+    return {"state": health.state, "since": health.since, "words": health.words, "advised": health.advised}
 
 
 def session_model(model: SessionModel) -> dict[str, Any]:

@@ -24,7 +24,10 @@ SHOWN: dict[str, tuple[str, Callable[[Place], bool]]] = {
     "idle": ("Kernels, none of them busy", lambda place: bool(place.kernels) and not place.is_busy),
     "empty": ("No kernel", lambda place: not place.kernels),
     "starting": ("Starting or stopping", lambda place: place.workspace.state in _MOVING),
-    "trouble": ("Does not answer", lambda place: place.is_silent or place.workspace.state is WorkspaceState.UNKNOWN),
+    "trouble": (
+        "Does not answer",
+        lambda place: place.is_silent or place.has_trouble or place.workspace.state is WorkspaceState.UNKNOWN,
+    ),
 }
 """The filters: what they are called, and what they let through."""
 

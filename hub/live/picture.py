@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hub.domain.culling import Action, Decision, in_words
+from hub.domain.health import Health, HealthState
 from hub.domain.ids import KernelId, WorkspaceId
 from hub.domain.kernels import Kernel, KernelState
 from hub.domain.workspace import Workspace, WorkspaceState
 from hub.live.use import Use
 from hub.store.running import RunningWorkspace
+from hub.workspaces.health import of_row
 
 Decided = Callable[[list[WorkspaceId]], tuple[datetime | None, list[Decision]]]
 """`Culler.decisions_for`."""
+HealthOf = Callable[[Kernel, Workspace], Health]
+"""`Agents.health`."""
+NOT_KNOWN = Health(HealthState.UNKNOWN)
 BUSY = frozenset({KernelState.BUSY})
 
 
@@ -28,6 +33,7 @@ class KernelSeen:
     memory_bytes: int | None
     connections: int
     fate: str
+    health: Health = NOT_KNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,11 @@ class Place:
     def is_busy(self) -> bool:
         """Whether a cell runs in any of its kernels."""
         return any(seen.kernel.state in BUSY for seen in self.kernels)
+
+    @property
+    def has_trouble(self) -> bool:
+        """Whether a kernel does not answer, and somebody should do something about it."""
+        return any(seen.health.is_trouble for seen in self.kernels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +101,10 @@ def draw(
     decided: Decided,
     to_kernel: Callable[[KernelId], int],
     to_workspace: Callable[[WorkspaceId], int],
+    health: HealthOf = of_row,
 ) -> Picture:
-    """Join what the database, the sampler, the culler and the proxies know."""
-    return Picture(now, tuple(_place(now, one, uses, decided, to_kernel, to_workspace) for one in running))
+    """Join what the database, the sampler, the culler, the agents and the proxies know."""
+    return Picture(now, tuple(_place(now, one, uses, decided, to_kernel, to_workspace, health) for one in running))
 
 
 def _place(
@@ -102,6 +114,7 @@ def _place(
     decided: Decided,
     to_kernel: Callable[[KernelId], int],
     to_workspace: Callable[[WorkspaceId], int],
+    health: HealthOf,
 ) -> Place:
     workspace = one.workspace
     use = uses.get(workspace.id)
@@ -115,6 +128,7 @@ def _place(
             memory_bytes=_memory_of(use, kernel.id),
             connections=to_kernel(kernel.id),
             fate=_words(by_kernel.get(kernel.id), at, now, "is shut"),
+            health=health(kernel, workspace),
         )
         for kernel in one.kernels
     )
@@ -147,17 +161,24 @@ def _memory_of(use: Use | None, kernel_id: KernelId) -> int | None:
 def _fate(
     decisions: Sequence[Decision], one: RunningWorkspace, at: datetime | None, now: datetime
 ) -> tuple[str, datetime | None]:
-    """What happens to the container next, and when; the container's own end before its kernels'."""
+    """What happens to the container next, and when: its own end, or a kernel's that comes before."""
     own = next((decision for decision in decisions if decision.kernel_id is None), None)
-    if own is not None and (own.due_in is not None or own.action is Action.STOP_WORKSPACE):
-        return _words(own, at, now, "stops"), _due(own, at)
     dues = [decision for decision in decisions if decision.kernel_id is not None and decision.due_in is not None]
-    if dues and at is not None:
-        first = min(dues, key=lambda decision: decision.due_in or timedelta.max)
+    first = min(dues, key=_due_in, default=None)
+    is_first = own is not None and (first is None or _due_in(own) <= _due_in(first))
+    if own is not None and is_first and (own.due_in is not None or own.action is Action.STOP_WORKSPACE):
+        return _words(own, at, now, "stops"), _due(own, at)
+    if first is not None and at is not None:
         what = "its kernel" if len(one.kernels) == 1 else "a kernel"
         return f"{what} {_words(first, at, now, 'is shut')}", _due(first, at)
     busy = next((decision for decision in decisions if decision.kernel_id is not None), None)
     return _words(busy or own, at, now, "stops"), None
+
+
+def _due_in(decision: Decision) -> timedelta:
+    if decision.action is Action.STOP_WORKSPACE:
+        return timedelta(0)
+    return decision.due_in if decision.due_in is not None else timedelta.max
 
 
 def _due(decision: Decision, at: datetime | None) -> datetime | None:
@@ -170,7 +191,9 @@ def _words(decision: Decision | None, at: datetime | None, now: datetime, verb: 
         return ""
     if decision.action is Action.REPORT_DEAD:
         return f"dead: {decision.reason}"
-    if decision.action is not Action.KEEP:
+    if decision.action is Action.PAUSE_WORKSPACE:
+        return f"is paused: {decision.reason}"
+    if decision.action not in (Action.KEEP, Action.WARN):
         return f"{verb} now: {decision.reason}"
     if decision.due_in is None:
         return f"stays: {decision.reason}"

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from hub.domain.ids import UserId, WorkspaceId
-from hub.live.picture import Decided, Picture, Place, draw
+from hub.live.picture import Decided, HealthOf, Picture, Place, draw
 from hub.live.sampler import House, Sampler
 from hub.live.sizes import HomeSizes
 from hub.live.use import Use
@@ -16,6 +16,7 @@ from hub.spawn.protocol import Spawner
 from hub.store.engine import Store
 from hub.workspaces.agents import Agents
 from hub.workspaces.connections import Connections
+from hub.workspaces.health import of_row
 from hub.workspaces.progress import Progress, StartKey, Step
 from hub.workspaces.service import Workspaces
 from proxy.kit.clock import Clock
@@ -38,10 +39,12 @@ class Live:
         sizes: HomeSizes,
         data_dir: Path,
         clock: Clock,
+        health: HealthOf = of_row,
     ) -> None:
         self._store = store
         self._clock = clock
         self._decided = decided
+        self._health = health
         self._progress = progress
         self._sampler = Sampler(store, workspaces, agents, spawner, data_dir, clock)
         self._picture: Picture | None = None
@@ -90,6 +93,7 @@ class Live:
                 self._decided,
                 self.connections.to_kernel,
                 self.connections.to_workspace,
+                self._health,
             )
             self._drawn_at = self._clock.monotonic()
             of_user: dict[UserId, list[Place]] = defaultdict(list)

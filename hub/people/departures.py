@@ -18,7 +18,9 @@ import msgspec
 
 from hub.auth.recent import RecentIdentities
 from hub.auth.users import username
+from hub.contents.kept import sync_folder
 from hub.contents.service import ContentsOfUsers
+from hub.crash_points import Point, reached
 from hub.domain.audit import AuditEvent
 from hub.domain.ids import UserId
 from hub.domain.users import User
@@ -132,6 +134,7 @@ class Departures:
     async def finish_due(self) -> int:
         """Delete those whose grace is over, one after the other, and archives that were kept for long enough."""
         gone = 0
+        await self._finish_removals()
         async with self._store.reading() as unit:
             due = await unit.users.removed_before(self._clock.now() - self._rules.grace)
         for user in due:
@@ -152,15 +155,19 @@ class Departures:
         async with self._store.reading() as unit:
             _require_marked(await unit.users.find(user.id))
         await self._stop(user, "the account is being deleted", actor)
+        reached(Point.USER_STOPPED)
         now = self._clock.now()
         archive = await self._archive(user) if self._rules.archived else None
+        await asyncio.to_thread(self._intend_removal, user.id)
         async with self._store.unit() as unit:
             _require_marked(await unit.users.find(user.id))
             await unit.users.delete(user.id)
             details = {"name": former_name(user), "archive": archive.name if archive is not None else None}
             await unit.audit.add(AuditEvent(now, "user.deleted", actor, user.id, address, details))
         self._recent.clear()
+        reached(Point.USER_DELETED)
         await asyncio.to_thread(self._remove_folders, user.id)
+        reached(Point.USER_FOLDERS_GONE)
 
     async def _archive(self, user: User) -> Path | None:
         """All files of a user as ``archives/<id>.tar.gz``, hidden ones too; None if there never was a home."""
@@ -179,12 +186,40 @@ class Departures:
         said = {"id": user.id, "name": former_name(user), "archived_at": self._clock.now().isoformat()}
         await asyncio.to_thread((self.archives / f"{user.id}.json").write_bytes, msgspec.json.encode(said))
         await asyncio.to_thread(part.replace, target)
+        await asyncio.to_thread(sync_folder, self.archives)  # the home goes next
         return target
 
+    @property
+    def _removals(self) -> Path:
+        """A file for each user whose folders are to go: a hub that ends in the midst leaves no files of nobody."""
+        return self._folders.data_dir / "removals"
+
+    def _intend_removal(self, user_id: UserId) -> None:
+        self._removals.mkdir(mode=0o700, exist_ok=True)
+        (self._removals / user_id).touch()
+        sync_folder(self._removals)
+
+    async def _finish_removals(self) -> None:
+        """Remove the folders of those who are gone already; who was restored meanwhile keeps theirs."""
+        for user_id in await asyncio.to_thread(self._intended_removals):
+            async with self._store.reading() as unit:
+                stays = await unit.users.find(user_id) is not None
+            try:
+                if stays:
+                    await asyncio.to_thread((self._removals / user_id).unlink, missing_ok=True)
+                else:
+                    await asyncio.to_thread(self._remove_folders, user_id)
+            except OSError as error:
+                log.warning("the folders of user %s, who is gone, could not be removed yet: %s", user_id, error)
+
+    def _intended_removals(self) -> list[UserId]:
+        return [UserId(file.name) for file in self._removals.iterdir()] if self._removals.is_dir() else []
+
     def _remove_folders(self, user_id: UserId) -> None:
-        for folder in (self._folders.home(user_id), self._folders.lab(user_id)):
+        for folder in (self._folders.home(user_id), self._folders.lab(user_id), self._folders.results(user_id)):
             remove_tree(folder)
         self._contents.forget(user_id)
+        (self._removals / user_id).unlink(missing_ok=True)
 
     def _prune_archives(self) -> None:
         if not self.archives.is_dir():

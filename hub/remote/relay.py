@@ -11,6 +11,8 @@ is lost, and its senders get an error instead of waiting for ever.
 Clients written for kernels on the same machine rely on there being no distance: ``jupyter console`` takes a kernel
 for idle that has not said ``busy`` within 50 ms of a cell. So ``busy`` is said here, at once, and the kernel's own is
 left out; and a reply is held until the ``idle`` that follows it has come, lest that be taken for the next cell's.
+It also waits one second for an answer and then runs the cell without: such a late answer, and its ``idle``, are kept
+until that cell has ended.
 Source: the Jupyter messaging protocol.
 """
 
@@ -148,6 +150,7 @@ class Relay:
         self._held: dict[str, ToLocal] = {}
         self._idle: set[str] = set()
         self._said_busy: set[str] = set()
+        self._late: list[tuple[Route, ToLocal]] = []
 
     @property
     def is_full(self) -> bool:
@@ -161,6 +164,10 @@ class Relay:
 
     def handle(self, event: Event) -> list[Command]:
         """What follows from an event."""
+        commands = self._follow(event)
+        return commands + self._due() if self._late else commands
+
+    def _follow(self, event: Event) -> list[Command]:
         match event:
             case RemoteSent(message):
                 return self._from_remote(message)
@@ -259,6 +266,9 @@ class Relay:
         if channel == "stdin":
             return [ToLocal("stdin", [*route.identities, *self._signer.pack(parts)])]
         reply = ToLocal(channel, [*route.identities, *self._signer.pack(parts)])
+        if self._routes.is_overtaken(route):
+            self._forget(route)
+            return self._keep(route, reply)
         if channel == "shell" and route.msg_id not in self._idle:
             self._held[route.msg_id] = reply
             return [Wait(route.msg_id)]
@@ -268,9 +278,20 @@ class Relay:
     def _release(self, msg_id: str) -> list[Command]:
         """Send the reply that is held for this request, if one is."""
         reply, route = self._held.pop(msg_id, None), self._routes.find(msg_id)
-        if route is not None and reply is not None:
-            self._forget(route)
-        return [reply] if reply is not None else []
+        if route is None or reply is None:
+            return []
+        self._forget(route)
+        return self._keep(route, reply) if self._routes.is_overtaken(route) else [reply]
+
+    def _keep(self, route: Route, command: ToLocal) -> list[Command]:
+        """Keep what answers `route` until the cell that overtook it has ended."""
+        self._late.append((route, command))
+        return []
+
+    def _due(self) -> list[Command]:
+        due = [command for route, command in self._late if not self._routes.is_overtaken(route)]
+        self._late = [(route, command) for route, command in self._late if self._routes.is_overtaken(route)]
+        return [*due]
 
     def _forget(self, route: Route | None) -> None:
         if route is None:
@@ -281,9 +302,10 @@ class Relay:
         self._held.pop(route.msg_id, None)
 
     def _published(self, parts: Parts, facts: HeaderFacts) -> list[Command]:
-        commands: list[Command] = [self._publish(parts, b"kernel." + facts.msg_type.encode())]
+        published = self._publish(parts, b"kernel." + facts.msg_type.encode())
         if facts.msg_type != "status":
-            return commands
+            return [published]
+        commands: list[Command] = [published]
         state = _state_in(parts[3])
         parent = header_facts(parts[1])
         if state in ("restarting", "dead"):
@@ -294,6 +316,8 @@ class Relay:
         if state == "busy" and parent.msg_id in self._said_busy:
             self._said_busy.discard(parent.msg_id)
             commands = []
+        elif (asked := self._routes.find(parent.msg_id)) is not None and self._routes.is_overtaken(asked):
+            commands = self._keep(asked, published) + self._release(parent.msg_id)
         elif state == "idle" and parent.msg_id in self._held:
             commands += self._release(parent.msg_id)
         elif state == "idle" and self._routes.is_pending(parent.msg_id):
@@ -333,7 +357,7 @@ class Relay:
     def _say_state(self, state: str, route: Route) -> Command:
         return self._publish(self._mint("status", {"execution_state": state}, route.header), b"kernel.status")
 
-    def _publish(self, parts: Parts, topic: bytes) -> Command:
+    def _publish(self, parts: Parts, topic: bytes) -> ToLocal:
         return ToLocal("iopub", [topic, *self._signer.pack(parts)])
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 MOST_PENDING = 4096
 MOST_ANSWERED = 1024
+ASKED_BEFORE_CELLS = frozenset({"is_complete_request", "history_request"})
+"""What consoles ask before they run a cell, and give up after a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +56,14 @@ class Routes:
     def pending(self, channel: str) -> list[Route]:
         """The requests on `channel` that wait for their replies, oldest first."""
         return [route for route in self._pending.values() if route.channel == channel]
+
+    def is_overtaken(self, asked: Route) -> bool:
+        """Whether its client runs a cell now that it sent without waiting for the answer to `asked`.
+
+        ``jupyter console`` takes the next reply on shell, and the next ``idle`` of its own, for the cell's, whatever
+        they belong to.
+        """
+        return asked.msg_type in ASKED_BEFORE_CELLS and any(
+            route.msg_type == "execute_request" and route.identities == asked.identities and route.number > asked.number
+            for route in self._pending.values()
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from pathlib import Path
@@ -23,7 +24,14 @@ from hub.spawn import spec as specs
 from hub.spawn.engine import Engine, explanation
 from hub.spawn.folders import Folders, clear_sockets
 from hub.spawn.protocol import Observation, Presence, WorkspaceSpec
-from hub.spawn.reasons import LOG_LINES, container_reason, lacks_kernels, last_sentence
+from hub.spawn.reasons import (
+    ENGINE_BEGAN_ANEW,
+    LOG_LINES,
+    container_reason,
+    event_reason,
+    lacks_kernels,
+    last_sentence,
+)
 from proxy.contract.agent import AGENT_SOCKET
 
 log = logging.getLogger(__name__)
@@ -32,6 +40,11 @@ SECCOMP_FILE = Path(__file__).parents[2] / "deploy" / "seccomp.json"
 SOCKET_POLL_SECONDS = 0.01
 STATE_POLL_SECONDS = 0.2
 REMOVAL_SECONDS = 30.0
+ENGINE_REMEMBERS = 250
+"""An engine keeps its last 256 events: one that has fewer has told all that happened since it began."""
+MOST_EVENTS = 1000
+MOST_REASONS = 1000
+"""Reasons of ended containers that are kept, so that an inventory does not ask for them each time."""
 _NO_GPUS = "could not select device driver"
 """What the engine says of GPUs that it does not have."""
 
@@ -53,6 +66,7 @@ class DockerSpawner:
         self._seccomp = SECCOMP_FILE.read_text()
         self._hub_id = folders.hub_id()
         self._log_driver = "local"
+        self._reasons: dict[tuple[str, str], str] = {}
         self._starting: WeakValueDictionary[WorkspaceId, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self, spec: WorkspaceSpec) -> str:
@@ -92,9 +106,10 @@ class DockerSpawner:
 
     async def state(self, workspace_id: WorkspaceId) -> Observation:
         """What the engine says of one workspace now."""
-        found = await self._own(specs.container_name(workspace_id))
+        name = specs.container_name(workspace_id)
+        found = await self._own(name)
         if found is None:
-            return Observation(workspace_id, Presence.ABSENT)
+            return Observation(workspace_id, Presence.ABSENT, reason=event_reason(await self._events(name) or ()))
         return await self._observation(workspace_id, found)
 
     async def inventory(self) -> list[Observation]:
@@ -149,8 +164,37 @@ class DockerSpawner:
     async def _observation(self, workspace_id: WorkspaceId, found: dict[str, Any]) -> Observation:
         if found["State"]["Running"]:
             return Observation(workspace_id, Presence.RUNNING, found["Id"])
-        reason = container_reason(found["State"], found["HostConfig"]["Memory"], await self._log(found["Id"]))
+        ended = (found["Id"], str(found["State"].get("FinishedAt")))
+        if (reason := self._reasons.get(ended)) is None:
+            reason = await self._reason(found)
+            if len(self._reasons) >= MOST_REASONS:
+                self._reasons.clear()
+            self._reasons[ended] = reason
         return Observation(workspace_id, Presence.EXITED, found["Id"], reason)
+
+    async def _reason(self, found: dict[str, Any]) -> str:
+        """Why a container ended: what the engine remembers of that beats what the exit status suggests."""
+        events = await self._events(found["Id"])
+        was_seen = found["State"].get("Status") == "created" or any(
+            event.get("Action") == "die" for event in events or ()
+        )
+        if events is not None and not was_seen and len(await self._events() or ()) in range(1, ENGINE_REMEMBERS):
+            return ENGINE_BEGAN_ANEW
+        words = await self._log(found["Id"])
+        return container_reason(found["State"], found["HostConfig"]["Memory"], words, events or ())
+
+    async def _events(self, container: str = "") -> list[dict[str, Any]] | None:
+        """What the engine remembers, of one container or of all, the oldest first; None where it does not say."""
+        filters = {"container": [container]} if container else {}
+        until = f"{time.time():.6f}"  # without an end the engine would go on telling
+        try:
+            return await self._engine.call(
+                lambda client: list(
+                    itertools.islice(client.events(since="1", until=until, filters=filters, decode=True), MOST_EVENTS)
+                )
+            )
+        except (APIError, EngineSilent, ValueError):
+            return None
 
     async def _log(self, container_id: str) -> str:
         """The end of a container's log; empty where there is none to be had."""

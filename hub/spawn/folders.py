@@ -6,7 +6,10 @@
     <data>/agent/<version>/           a copy of hub/agent, read-only inside
     <data>/lab/<user id>/             JupyterLab's settings and workspaces (never in the home: hostile ground)
     <data>/images/<hash>/<user id>/   kernelspecs, remembered per image and user; those of the image itself in image/
+    <data>/results/<user id>/         outputs on their way into notebooks, and those that found none (hub.results)
     <data>/scratch/<workspace id>/    what a verification's container writes instead of the home; goes with it
+    <data>/hubs/                      a locked file for each hub that lives (`hub.workspaces.living_hubs`)
+    <data>/removals/<user id>         whose folders are to go, whatever happens (`hub.people.departures`)
     <data>/hub-id                     the label on this hub's containers
 
 Homes and run folders are writable by people's code, so nothing below follows a link inside them.
@@ -23,9 +26,11 @@ import shutil
 import stat
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from hub.agent import install
+from hub.crash_points import Point, reached
 from hub.domain.ids import UserId, WorkspaceId
 from hub.domain.users import User
 from proxy.contract.agent import AGENT_SOCKET, KERNEL_SOCKETS
@@ -36,6 +41,9 @@ MAX_SOCKET_PATH_BYTES = 107
 _LONGEST_SOCKET_NAME = len("00000000-0000-0000-0000-000000000000-") + len(str(max(KERNEL_SOCKETS.values())))
 _making = threading.Lock()
 """Two threads may need the same new folder at once: its first container's, and its first file's."""
+_DRAFT = ".new-"
+DRAFT_SECONDS = 120.0
+"""A folder is made within a moment; one that is unnamed for so long has nobody who makes it."""
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}\Z")
 
 
@@ -92,6 +100,10 @@ class Folders:
     def lab(self, user_id: UserId) -> Path:
         """The folder of the user's JupyterLab settings and workspaces."""
         return self.data_dir / "lab" / _checked(user_id)
+
+    def results(self, user_id: UserId) -> Path:
+        """The folder of what cells of the user's printed and found no notebook yet (hub.results.places)."""
+        return self.data_dir / "results" / _checked(user_id)
 
     @property
     def images(self) -> Path:
@@ -172,9 +184,31 @@ class Folders:
         return folder
 
     def remove_run(self, workspace_id: WorkspaceId) -> None:
-        """Remove what a stopped workspace leaves behind; the home stays. What is not there is fine."""
-        for folder in (self.run(workspace_id), self.accounts(workspace_id)):
-            remove_tree(folder)
+        """Remove what a stopped workspace leaves behind; the home stays. What is not there is fine. Raises OSError."""
+        reached(Point.RUN_FOLDER_REMOVE_BEFORE)
+        remove_tree(self.run(workspace_id))
+        reached(Point.RUN_FOLDER_REMOVE_HALF)
+        remove_tree(self.accounts(workspace_id))
+        reached(Point.RUN_FOLDER_REMOVE_AFTER)
+
+    def list_runs(self) -> list[WorkspaceId]:
+        """The workspaces that have a run folder, or what else `remove_run` would remove. Raises OSError."""
+        names: set[str] = set()
+        for folder in ("run", "accounts"):
+            with contextlib.suppress(FileNotFoundError), os.scandir(self.data_dir / folder) as entries:
+                names.update(entry.name for entry in entries if _ID.match(entry.name))
+        return sorted(map(WorkspaceId, names))
+
+    def remove_stale_drafts(self) -> int:
+        """Remove folders that a hub was making when it ended: empty ones, still without their name. How many."""
+        oldest, gone = time.time() - DRAFT_SECONDS, 0
+        for folder in ("run", "homes", "scratch"):
+            for draft in (self.data_dir / folder).glob(f"{_DRAFT}*"):
+                with contextlib.suppress(OSError):
+                    if draft.stat(follow_symlinks=False).st_mtime < oldest:
+                        draft.rmdir()
+                        gone += 1
+        return gone
 
     def hub_id(self) -> str:
         """The identity of this hub, made once: the value of its containers' label. Raises OSError."""
@@ -202,11 +236,14 @@ class Folders:
 
     def _make_owned(self, folder: Path, uid: int) -> None:
         """Make a folder that has its owner from the first moment at which others can see it."""
-        draft = folder.with_name(f".new-{secrets.token_hex(8)}")
+        draft = folder.with_name(f"{_DRAFT}{secrets.token_hex(8)}")
         draft.mkdir(mode=0o700)
         if os.geteuid() == 0:
             os.chown(draft, uid, self._gid)
+        reached(Point.RUN_FOLDER_DRAFT)
         draft.rename(folder)
+        _sync(folder.parent)  # what is saved in a home must not go with the home's own name
+        reached(Point.RUN_FOLDER_MADE)
 
 
 def socket_path_too_long(run_folder: Path) -> bool:
@@ -244,6 +281,16 @@ def _make_folder(folder: Path, mode: int) -> None:
     if not folder.is_dir():
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
         folder.chmod(mode)
+        _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _give(folder: Path, uid: int, gid: int) -> None:

@@ -16,6 +16,15 @@ from hub.domain.workspace import Limits
 
 
 @dataclass(frozen=True, slots=True)
+class KernelRules:
+    """What an agent goes by: how often it starts a kernel that died again, and how much it keeps of what one says."""
+
+    restarts: int = 3
+    restarts_within_seconds: int = 60
+    journal_bytes: int = 64 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
 class WorkspaceSpec:
     """Everything needed to start a workspace, typed; an adapter makes its own form of it.
 
@@ -43,6 +52,7 @@ class WorkspaceSpec:
     scratch_folder: Path | None = None
     gpus: int | tuple[str, ...] = 0
     runtime: str | None = None
+    rules: KernelRules = KernelRules()
 
 
 class Presence(StrEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 LOG_LINES = 20
@@ -11,20 +11,64 @@ MAX_WORDS = 300
 _AGENTS_NOTE = '{"time": "'
 
 
-def container_reason(state: Mapping[str, Any], memory_bytes: int, last_words: str) -> str:
+ENGINE_BEGAN_ANEW = "the container engine was stopped or restarted, and its containers with it"
+
+
+def container_reason(
+    state: Mapping[str, Any], memory_bytes: int, last_words: str, events: Sequence[Mapping[str, Any]] = ()
+) -> str:
     """Why a container is not running, from the engine's ``State``.
 
-    `memory_bytes` is its limit, 0 without one. `last_words` is the end of its log, the agent's own.
+    `memory_bytes` is its limit, 0 without one. `last_words` is the end of its log, the agent's own. `events` are what
+    the engine remembers of it, the oldest first: they tell who ended it where its exit status alone does not.
     """
     if state.get("Status") == "created":
         return "it was made but never started" + _said(str(state.get("Error") or ""))
     code = int(state.get("ExitCode") or 0)
+    if said := event_reason(events, memory_bytes):
+        return said
     if state.get("OOMKilled") and code != 0:
         limit = f" (limit {_size(memory_bytes)})" if memory_bytes else ""
         return f"it ran out of memory{limit}"
     if error := str(state.get("Error") or ""):
         return f"the engine could not run it{_said(error)}"
     return exit_reason(code, last_words)
+
+
+def event_reason(events: Sequence[Mapping[str, Any]], memory_bytes: int = 0) -> str | None:
+    """Who ended a container, from the engine's events about it; None where they do not say.
+
+    A ``kill`` is what somebody asked of the engine, a signal from elsewhere leaves none; an ``oom`` before it was of
+    one process, not of the container. Source: Docker Engine API 1.41, ``GET /events``.
+    """
+    asked: str | None = None
+    oom = removed = False
+    for event in events:
+        match event.get("Action"):
+            case "start":
+                asked, oom, removed = None, False, False
+            case "oom":
+                oom = True
+            case "kill" if asked is None:
+                asked = str(((event.get("Actor") or {}).get("Attributes") or {}).get("signal") or "")
+            case "destroy":
+                removed = True
+            case "die" if asked is None and oom and _exit_code(event) == 128 + signal.SIGKILL:
+                limit = f" (limit {_size(memory_bytes)})" if memory_bytes else ""
+                return f"it ran out of memory{limit}"
+    if removed:
+        return "it was removed through the container engine (as by `docker rm`), not by the hub"
+    if asked == str(int(signal.SIGTERM)):
+        return "it was stopped through the container engine (as by `docker stop`), not by the hub"
+    if asked is not None:
+        name = _signal_name(int(asked)) if asked.isdigit() else f"signal {asked[:16]}"
+        return f"it was killed through the container engine (as by `docker kill`, {name}), not by the hub"
+    return None
+
+
+def _exit_code(event: Mapping[str, Any]) -> int:
+    text = str(((event.get("Actor") or {}).get("Attributes") or {}).get("exitCode") or "")
+    return int(text) if text.isdigit() else 0
 
 
 def exit_reason(code: int, last_words: str = "") -> str:

@@ -110,6 +110,7 @@ class RemoteSpawner:
             profile=name,
             limits=limits,
             spare_kernels=spec.spare_kernels,
+            rules=spec.rules,
             definition=None if name else _definition(spec),
         )
 

@@ -212,4 +212,7 @@ def agent_variables(spec: WorkspaceSpec, run_folder: Path) -> dict[str, str]:
         "KERNELHUB_RUN": str(run_folder),
         "KERNELHUB_HOME": spec.home,
         "KERNELHUB_SPARE_KERNELS": str(spec.spare_kernels),
+        "KERNELHUB_RESTARTS": str(spec.rules.restarts),
+        "KERNELHUB_RESTARTS_WITHIN": str(spec.rules.restarts_within_seconds),
+        "KERNELHUB_JOURNAL_BYTES": str(spec.rules.journal_bytes),
     }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from hub.errors import EngineSilent, HubError, ImageMissing, NoKernels, SpawnerRefused, StartFailed
-from hub.spawn.protocol import Observation
+from hub.spawn.protocol import KernelRules, Observation
 
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 16 * 1024**2
@@ -88,6 +88,7 @@ class Start(_Message, frozen=True, tag="start"):
     profile: str
     limits: Bounds
     spare_kernels: int = 0
+    rules: KernelRules = KernelRules()
     definition: Definition | None = None
 
 

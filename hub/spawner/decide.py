@@ -16,13 +16,16 @@ from pathlib import Path
 from hub.domain.ids import UserId, WorkspaceId
 from hub.domain.workspace import Limits
 from hub.errors import SpawnerRefused
-from hub.spawn.protocol import WorkspaceSpec
+from hub.spawn.protocol import KernelRules, WorkspaceSpec
 from hub.spawn.wire import Bounds, Definition, Purpose, Start
 from hub.spawner.rules import Rules
 
 MOST_NUMBER = 50_000_000
 """Users' numbers stay far below the uids that no process may have (2**32 - 2)."""
 MOST_SPARE_KERNELS = 4
+MOST_RESTARTS = 1000
+MOST_RESTARTS_WITHIN = 24 * 60 * 60
+MOST_JOURNAL_BYTES = 256 * 1024**2
 MOST_VARIABLES = 64
 MOST_GRACE_SECONDS = 60.0
 LEAST_MEMORY_BYTES = 64 * 1024**2
@@ -89,6 +92,7 @@ def decide(asked: Start, rules: Rules, agent_folder: Path) -> WorkspaceSpec:
     limits = _checked_limits(asked.limits, known.limits if known is not None else None, rules)
     if not 0 <= asked.spare_kernels <= MOST_SPARE_KERNELS:
         raise SpawnerRefused(f"spare kernels are 0 to {MOST_SPARE_KERNELS}")
+    _check_rules(asked.rules)
     return _spec(asked, definition, limits, rules, agent_folder)
 
 
@@ -112,11 +116,20 @@ def _spec(asked: Start, definition: Definition, limits: Limits, rules: Rules, ag
         network="none" if is_probe else definition.network,
         tmp_bytes=definition.tmp_bytes,
         spare_kernels=asked.spare_kernels,
+        rules=asked.rules,
         environment=dict(definition.environment),
         scratch_folder=scratch if asked.purpose is Purpose.VIEW else None,
         gpus=0 if is_probe else _gpus(definition.gpus),
         runtime=definition.runtime,
     )
+
+
+def _check_rules(asked: KernelRules) -> None:
+    """What the agent is told of kernels stays within what profiles may say. Raises SpawnerRefused."""
+    if not 0 <= asked.restarts <= MOST_RESTARTS or not 1 <= asked.restarts_within_seconds <= MOST_RESTARTS_WITHIN:
+        raise SpawnerRefused(f"restarts are 0 to {MOST_RESTARTS} within 1 to {MOST_RESTARTS_WITHIN} seconds")
+    if not 0 <= asked.journal_bytes <= MOST_JOURNAL_BYTES:
+        raise SpawnerRefused(f"a journal has 0 to {MOST_JOURNAL_BYTES} bytes")
 
 
 def _check_who(asked: Start, rules: Rules) -> None:

@@ -25,6 +25,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sqlite3
+import time
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,6 +37,7 @@ from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from hub.crash_points import Point, reached
 from hub.store.transaction import Transaction, translated
 from hub.store.unit import Unit
 
@@ -49,6 +52,8 @@ PING_SECONDS = 3.0
 
 BUSY_SECONDS = 5.0
 """SQLite: longest wait for another process that writes."""
+
+WAL_PAUSE_SECONDS = 0.02
 
 POSTGRES_SETTINGS = {
     "application_name": "kernelhub",
@@ -82,7 +87,9 @@ class Store:
             unit = Unit(transaction)
             yield unit
             await unit.audit.flush()
+            reached(Point.COMMIT_BEFORE)
             await transaction.commit()
+            reached(Point.COMMIT_AFTER)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Unit]:
@@ -152,7 +159,7 @@ def sqlite_engine(
         pool_timeout=QUEUE_SECONDS,
         connect_args={"timeout": BUSY_SECONDS},
     )
-    settings = ("journal_mode=WAL", "synchronous=FULL", *pragmas)
+    settings = ("synchronous=FULL", *pragmas)
 
     @event.listens_for(engine.sync_engine, "do_connect")
     def _create_private(_dialect: object, _record: object, _arguments: object, _options: object) -> None:
@@ -162,6 +169,7 @@ def sqlite_engine(
     def _prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # sqlite3 must not begin transactions by itself; `_begin` does
         cursor = connection.cursor()
+        _use_wal(cursor)
         for setting in settings:
             cursor.execute(f"PRAGMA {setting}")
         cursor.close()
@@ -171,6 +179,17 @@ def sqlite_engine(
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _use_wal(cursor: Any) -> None:
+    """Turn on the write-ahead log. Of several that open a new file at once SQLite refuses some without waiting."""
+    until = time.monotonic() + BUSY_SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(sqlite3.OperationalError):
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        time.sleep(WAL_PAUSE_SECONDS)  # once in the life of a file, for as long as the other's change takes
+    cursor.execute("PRAGMA journal_mode=WAL")
 
 
 def create_private(file: Path) -> None:

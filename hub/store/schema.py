@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
@@ -22,10 +21,12 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import migrations
-from hub.errors import StoreUnavailable
 from hub.store.engine import POSTGRES_SETTINGS, is_sqlite, postgresql_engine, release, sqlite_engine
 from hub.store.tables import metadata
 from hub.store.transaction import translated
+from hub.store.version import SchemaOutdated, Version, newer, require_current
+
+__all__ = ["SchemaOutdated", "Version", "current", "difference", "downgrade", "require_current", "upgrade"]
 
 CONNECTION = "connection"
 """Under this attribute of alembic's configuration, migrations/env.py finds its connection."""
@@ -34,25 +35,6 @@ UPGRADE_SECONDS = 600.0
 """Longest time for all migrations together, and for waiting until another process has done them."""
 
 _ADVISORY_LOCK = 0x6B65726E656C6875  # "kernelhu": any number that nobody else uses
-
-
-class SchemaOutdated(StoreUnavailable):
-    """The database is not at the version that this hub was written for."""
-
-    code = "store.outdated"
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """Which migration a database is at (None: it is empty) and which is the last one known to this hub."""
-
-    current: str | None
-    head: str
-
-    @property
-    def is_head(self) -> bool:
-        """Whether there is nothing to do."""
-        return self.current == self.head
 
 
 async def upgrade(url: str, revision: str = "head") -> Version:
@@ -78,19 +60,6 @@ async def current(url: str) -> Version:
         return Version(None, _head())
     async with connected(url) as connection, translated():
         return await connection.run_sync(_version)
-
-
-async def require_current(url: str) -> None:
-    """Return if the database is up to date, else raise SchemaOutdated, which says what to do."""
-    version = await current(url)
-    if version.is_head:
-        return
-    if version.current is not None and version.current not in _known_revisions():
-        raise SchemaOutdated(_newer(version.current))
-    raise SchemaOutdated(
-        f"The database is at version {version.current or 'none'}, this hub needs {version.head}. "
-        "Run `kernelhub db upgrade`."
-    )
 
 
 async def difference(url: str) -> list[str]:
@@ -148,7 +117,7 @@ async def _migrate(url: str, action: Callable[[Config, str], None], revision: st
 def _run(connection: Connection, action: Callable[[Config, str], None], revision: str) -> Version:
     at = _version(connection).current
     if at is not None and at not in _known_revisions():
-        raise SchemaOutdated(_newer(at))
+        raise SchemaOutdated(newer(at))
     config = _config()
     config.attributes[CONNECTION] = connection
     action(config, revision)
@@ -181,7 +150,3 @@ def _difference(connection: Connection) -> list[str]:
     options = {"compare_type": True, "compare_server_default": True}
     context = MigrationContext.configure(connection, opts=options)
     return [repr(change) for change in compare_metadata(context, metadata)]
-
-
-def _newer(revision: str) -> str:
-    return f"The database is at version {revision}, which this hub does not know. Install a newer kernelhub."

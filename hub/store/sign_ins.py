@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, or_, select, update
@@ -112,6 +112,15 @@ class SignIns:
             .where(sign_ins.c.id == sign_in_id)
             .values(last_seen_at=at, address=loggable(address, MAX_ADDRESS_CHARS))
         )
+
+    async def carry_over(self, after: datetime, until: datetime, by: timedelta) -> int:
+        """Move by `by` the last use of those that were used between `after` and `until`; how many there were."""
+        mine = (sign_ins.c.last_seen_at > after, sign_ins.c.last_seen_at <= until, sign_ins.c.revoked_at.is_(None))
+        found = await self._db.rows(select(sign_ins.c.id, sign_ins.c.last_seen_at).where(*mine))
+        for row in found:
+            statement = update(sign_ins).where(sign_ins.c.id == row.id)
+            await self._db.execute(statement.values(last_seen_at=row.last_seen_at + by))
+        return len(found)
 
     async def revoke(self, sign_in_id: SignInId, at: datetime) -> bool:
         """End a sign-in for good. Whether it had not been revoked before."""

@@ -333,7 +333,67 @@ messages = Table(
     Index(None, "expires_at"),
 )
 
+# What is known of the executions of a kernel that has, or had, a notebook. The kernel may be gone: no foreign key.
+kernel_results = Table(
+    "kernel_results",
+    metadata,
+    Column("kernel_id", PlainText, primary_key=True),
+    _user(),
+    Column("workspace_id", PlainText, nullable=False),
+    Column("known", PlainText, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Index(None, "user_id"),
+    Index(None, "workspace_id"),
+)
+
+# Results of cells that found no place in a notebook; the outputs are in a file of the hub's.
+missed_results = Table(
+    "missed_results",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    _user(),
+    Column("kernel_id", PlainText, nullable=False),
+    Column("request_id", PlainText, nullable=False),
+    Column("path", PlainText, nullable=False),
+    Column("code", PlainText, nullable=False),
+    Column("reason", PlainText, nullable=False),
+    Column("ran_at", UtcDateTime, nullable=False),
+    Column("kept_at", UtcDateTime, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    UniqueConstraint("kernel_id", "request_id"),
+    Index(None, "user_id", "kept_at"),
+    Index(None, "kept_at"),
+)
+
 # Who looked into whose files, why and how long. The viewer is no foreign key: it stays true when they are gone.
+culling_rules = Table(
+    "culling_rules",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    _user(nullable=True),
+    Column("group_id", PlainText, ForeignKey("groups.id", ondelete="CASCADE")),
+    Column("by_owner", Boolean, nullable=False),
+    Column("value", Json, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("changed_by", PlainText, nullable=False),
+    Index(None, "user_id"),
+    Index(None, "group_id"),
+)
+
+culling_postponements = Table(
+    "culling_postponements",
+    metadata,
+    Column("workspace_id", PlainText, ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True),
+    Column("kernel_id", PlainText, primary_key=True),
+    Column("rule", PlainText, primary_key=True),
+    _user(),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Index(None, "user_id"),
+)
+
 views = Table(
     "views",
     metadata,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hub.store.audit import AuditEvents
 from hub.store.counts import Counts
+from hub.store.culling import Culling
 from hub.store.directory import Directory
 from hub.store.groups import Groups
 from hub.store.history import Lives
@@ -17,6 +18,7 @@ from hub.store.messages import Messages
 from hub.store.passwords import Passwords
 from hub.store.permissions import Permissions
 from hub.store.registrations import Registrations
+from hub.store.results import KernelResults, MissedResults
 from hub.store.running import Running
 from hub.store.runs import Runs
 from hub.store.sealed import Sealed
@@ -39,17 +41,20 @@ class Unit:
     __slots__ = (
         "audit",
         "counts",
+        "culling",
         "directory",
         "groups",
         "hub_settings",
         "identities",
         "invitations",
+        "kernel_results",
         "kernels",
         "lives",
         "lti_courses",
         "lti_platforms",
         "lti_scores",
         "messages",
+        "missed_results",
         "passwords",
         "permissions",
         "registrations",
@@ -90,6 +95,8 @@ class Unit:
         self.runs = Runs(transaction)
         self.running = Running(transaction)
         self.messages = Messages(transaction)
+        self.kernel_results = KernelResults(transaction)
+        self.missed_results = MissedResults(transaction)
         self.views = Views(transaction)
         self.lti_platforms = Platforms(transaction)
         self.lti_courses = Courses(transaction)
@@ -98,3 +105,4 @@ class Unit:
         self.hub_settings = HubSettings(transaction)
         self.audit = AuditEvents(transaction)
         self.counts = Counts(transaction)
+        self.culling = Culling(transaction)

@@ -8,6 +8,11 @@ from hub.domain.audit import AuditEvent, Detail
 
 _WORDS = {
     "access.refused": "was refused something",
+    "culling.decided": "decided to end something idle",
+    "culling.postponed": "put an end off",
+    "culling.rules_changed": "changed when idle things end",
+    "culling.warned": "warned of an end",
+    "culling.withdrawn": "took a warning back",
     "group.added": "made a group",
     "group.changed": "changed a group",
     "group.deleted": "deleted a group",
@@ -22,9 +27,11 @@ _WORDS = {
     "identity.unlinked": "unlinked an account from a sign-in elsewhere",
     "invitation.accepted": "accepted an invitation",
     "invitation.created": "made an invitation",
+    "kernel.adopted": "adopted a kernel without a record",
     "kernel.culled": "ended an idle kernel",
     "kernel.died": "saw a kernel die",
     "kernel.ended": "ended a kernel",
+    "kernel.interrupted": "interrupted a kernel",
     "kernel.restarted": "restarted a kernel",
     "message.sent": "sent a message",
     "password.set": "set a password",
@@ -74,6 +81,7 @@ _WORDS = {
     "workspace.starting": "began to start a container",
     "workspace.stopped": "saw a container stop",
     "workspace.stopping": "began to stop a container",
+    "workspace.unowned_ended": "ended a container of no workspace",
     "workspace.unknown": "lost sight of a container",
 }
 _NOUNS = {

@@ -20,6 +20,7 @@ from hub.http.services import Services
 from hub.web.socket_paths import KernelSocket, TerminalSocket, parse_socket_path
 from hub.welcome import Welcome
 from proxy.contract.activity import ActivityAnswer, ActivityReport
+from proxy.contract.ends import EndsQuestion
 from proxy.contract.route import KernelRoute, Refusal, RouteAnswer, RouteQuestion, TerminalRoute
 
 
@@ -51,12 +52,22 @@ class ActivityHandler(InternalHandler):
         report = self.body(ActivityReport)
         services = self.services
         services.connections.report(report)
+        if report.ended:
+            await services.results.note_ended(report.ended)
         held = {connection.principal for connection in report.connections}
         live: set[str] = set()
         if held:
             live |= await services.sign_ins.live({SignInId(principal) for principal in held})
             live |= await services.tokens.live({TokenId(principal) for principal in held})
         self.write_json(ActivityAnswer(sorted(held - live)))
+
+
+class EndsHandler(InternalHandler):
+    """``POST /internal/ends``: a proxy lost an agent; have its kernels ended, and why?"""
+
+    async def post(self) -> None:
+        """Take an `EndsQuestion`, answer an `EndsAnswer`, after a few seconds at most."""
+        self.write_json(await self.services.ends.answer(self.body(EndsQuestion)))
 
 
 class WelcomeHandler(InternalHandler):

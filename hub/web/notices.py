@@ -1,4 +1,4 @@
-"""What a user must be told wherever they are: messages, open views of their files, announcements.
+"""What a user must be told wherever they are: messages, open views of their files, announcements, ends to come.
 
 Shown as banners by the hub's pages (base.html) and by JupyterLab (static/lab-notices.js).
 """
@@ -13,6 +13,7 @@ from hub.domain.users import User
 from hub.domain.views import View
 from hub.errors import StoreUnavailable
 from hub.http.services import Services
+from hub.web.ends import End, warned_of
 
 NOTICES_SCHEMA = "https://kernelhub.example/notices/v1"
 """Of the event that tells JupyterLab to ask for its notices now."""
@@ -24,6 +25,8 @@ class Notices:
 
     messages: tuple[Message, ...] = ()
     views: tuple[View, ...] = ()
+    ends: tuple[End, ...] = ()
+    """What ends soon by itself, the nearest first."""
 
 
 NO_NOTICES = Notices()
@@ -38,7 +41,7 @@ async def notices_of(services: Services, user: User) -> Notices:
             views = await unit.views.list_open(user.id, now)
     except StoreUnavailable:
         return NO_NOTICES
-    return Notices(tuple(messages), tuple(views))
+    return Notices(tuple(messages), tuple(views), await warned_of(services, user))
 
 
 def tell_everybody(services: Services) -> None:

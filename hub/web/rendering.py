@@ -45,6 +45,12 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
+def _for_how_long(moment: datetime, now: datetime) -> str:
+    """How long something has gone on, in no finer a grain than minutes, so that pages seldom change for it."""
+    passed = now - moment
+    return f"for {words.span(passed)}" if passed >= timedelta(minutes=1) else "for a moment"
+
+
 def _span(span: timedelta) -> str:
     return words.span(span)
 
@@ -65,11 +71,12 @@ _ENVIRONMENT.filters.update(
     lately=_lately,
     iso=_iso,
     span=_span,
+    for_how_long=_for_how_long,
     size=words.size,
     cores=words.cores,
     browser=words.browser,
     workspace_words=words.workspace,
-    kernel_words=words.kernel,
+    health_words=words.health,
 )
 
 

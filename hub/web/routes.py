@@ -15,7 +15,7 @@ from hub.web import (
     static,
     trash,
 )
-from hub.web.account import export, home, my_notices, security, tokens
+from hub.web.account import export, home, missed, my_notices, security, tokens
 from hub.web.admin import (
     audit,
     containers,
@@ -84,10 +84,16 @@ def routes() -> list[URLSpec]:
         URLSpec(rf"/hub/home/lines/{_ID}", home.HomeLines),
         URLSpec(r"/hub/home/start", home.StartMine),
         URLSpec(r"/hub/home/stop", home.StopMine),
-        URLSpec(rf"/hub/home/kernels/{_ID}/(restart|stop)", home.MyKernelAction),
+        URLSpec(rf"/hub/home/kernels/{_ID}/(interrupt|restart|stop)", home.MyKernelAction),
         URLSpec(r"/hub/home/notices", my_notices.NoticesHandler),
         URLSpec(rf"/hub/home/messages/{_ID}/dismiss", my_notices.DismissMessage),
+        URLSpec(rf"/hub/home/keep/{_ID}", my_notices.KeepMine),
         URLSpec(r"/hub/home/export", export.ExportMine),
+        URLSpec(r"/hub/home/missed", missed.MissedPage),
+        URLSpec(r"/hub/home/missed/delete", missed.DeleteMissed),
+        URLSpec(r"/hub/home/missed/empty", missed.EmptyMissed),
+        URLSpec(r"/hub/home/missed/all", missed.AllMissed),
+        URLSpec(rf"/hub/home/missed/{_ID}", missed.MissedDownload),
         URLSpec(r"/hub/home/trash", trash.TrashPage),
         URLSpec(r"/hub/home/trash/restore", trash.RestoreTrashed),
         URLSpec(r"/hub/home/trash/delete", trash.DeleteTrashed),
@@ -126,7 +132,7 @@ def routes() -> list[URLSpec]:
         URLSpec(rf"/hub/admin/users/{_NAME}/view", views.ViewPage),
         URLSpec(rf"/hub/admin/users/{_NAME}/view/file", views.ViewFile),
         URLSpec(rf"/hub/admin/users/{_NAME}/view/close", views.CloseView),
-        URLSpec(rf"/hub/admin/users/{_NAME}/kernels/{_ID}/(restart|stop)", containers.KernelAction),
+        URLSpec(rf"/hub/admin/users/{_NAME}/kernels/{_ID}/(interrupt|restart|stop)", containers.KernelAction),
         URLSpec(r"/hub/admin/history", history.HistoryPage),
         URLSpec(r"/hub/admin/history/([a-z]{1,20})\.csv", history.HistoryFile),
         URLSpec(r"/hub/admin/audit", audit.AuditPage),
@@ -152,5 +158,6 @@ def internal_routes() -> list[URLSpec]:
     return [
         URLSpec(r"/internal/route", internal.RouteHandler),
         URLSpec(r"/internal/activity", internal.ActivityHandler),
+        URLSpec(r"/internal/ends", internal.EndsHandler),
         URLSpec(r"/internal/welcome", internal.WelcomeHandler),
     ]

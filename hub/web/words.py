@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
-from hub.domain.kernels import Kernel, KernelState
+from hub.domain.health import Health, HealthState
 from hub.domain.sizes import size as size
 from hub.domain.workspace import Workspace, WorkspaceState
 
@@ -27,12 +27,17 @@ _WORKSPACE = {
         "unknown", "The container engine does not answer. Nothing was stopped; this will be looked at again.", "bad"
     ),
 }
-_KERNEL = {
-    KernelState.STARTING: Words("starting", "", "warn"),
-    KernelState.IDLE: Words("idle", "", ""),
-    KernelState.BUSY: Words("busy", "A cell is running.", "good"),
-    KernelState.RESTARTING: Words("restarting", "", "warn"),
-    KernelState.UNKNOWN: Words("unknown", "The container did not answer.", "warn"),
+_HEALTH = {
+    HealthState.STARTING: ("starting", "warn"),
+    HealthState.RESTARTING: ("restarting", "warn"),
+    HealthState.IDLE: ("idle", ""),
+    HealthState.BUSY: ("busy", "good"),
+    HealthState.BUSY_NOT_RESPONDING: ("busy, does not respond", "warn"),
+    HealthState.STUCK: ("stuck", "bad"),
+    HealthState.NOT_RESPONDING: ("does not respond", "bad"),
+    HealthState.PAUSED: ("paused", ""),
+    HealthState.GONE: ("dead", "bad"),
+    HealthState.UNKNOWN: ("unknown", "warn"),
 }
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 _AGE_OF_A_PAGE = timedelta(seconds=30)  # what was set a moment ago to end in 30 days ends in 30 days, not in 29
@@ -65,14 +70,10 @@ def workspace(value: Workspace | None) -> Words:
     return _WORKSPACE[value.state]
 
 
-def kernel(value: Kernel) -> Words:
-    """A kernel's state, and why it died if it did."""
-    if value.state is KernelState.DEAD:
-        return Words("dead", value.reason or "It ended without saying why.", "bad")
-    words = _KERNEL[value.state]
-    if value.reason is None:
-        return words
-    return replace(words, sentence=f"It died and was started again, without its variables: {value.reason}.")
+def health(value: Health) -> Words:
+    """How a kernel is, and what would help it."""
+    short, tone = _HEALTH[value.state]
+    return Words(short, value.words, tone)
 
 
 def span(value: timedelta) -> str:

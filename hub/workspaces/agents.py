@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from hub import metrics
+from hub.domain.health import Health
 from hub.domain.ids import KernelId, WorkspaceId
 from hub.domain.kernels import KernelState
+from hub.domain.workspace import Workspace
 from hub.errors import (
     AgentSilent,
     BadRequest,
@@ -28,6 +30,8 @@ from hub.errors import (
     UnknownKernelspec,
 )
 from hub.spawn.folders import Folders
+from hub.workspaces.health import Healths, Judged, Signs, Word
+from hub.workspaces.punctuality import Punctuality
 from proxy.contract.agent import AgentEvent, ContainerInfo, Hello, JobInfo, KernelEvent, KernelInfo, TerminalInfo
 from proxy.kit.agent_client import AgentClient, AgentRefused
 from proxy.kit.agent_client import AgentSilent as ClientSilent
@@ -40,11 +44,18 @@ STATUS_MAX_AGE_SECONDS = 2.0
 GREET_SECONDS = 5.0
 MAX_KERNELS_BELIEVED = 256
 MAX_REASON_CHARS = 500
+MAX_SPAN_SECONDS = 10.0 * 365 * 86400
 
 
 @dataclass(frozen=True, slots=True)
 class LiveKernel:
-    """What an agent said of a kernel, bounded: `heard_at` is on the hub's monotonic clock."""
+    """What an agent said of a kernel, bounded: `heard_at` is on the hub's monotonic clock.
+
+    `heartbeat_seconds`: age of the last echo, None before the first. `control_seconds`: how long a question on the
+    control channel is unanswered, zero when the last was answered, None when it is not asked. `cpu_recent`: processors
+    in use over the last seconds, None when not known. `restarts`: how often it was started again by itself.
+    `journal_last`: the number of the last record in its journal.
+    """
 
     id: KernelId
     spec_name: str
@@ -56,6 +67,19 @@ class LiveKernel:
     cpu_seconds: float
     reason: str | None
     generation: int
+    heartbeat_seconds: float | None = None
+    control_seconds: float | None = None
+    cpu_recent: float | None = None
+    restarts: int = 0
+    exit_status: int | None = None
+    journal_last: int = 0
+
+    @property
+    def signs(self) -> Signs:
+        """The signals that its health is judged from."""
+        return Signs(
+            _span(self.heartbeat_seconds), _span(self.control_seconds), self.cpu_recent, self.restarts, self.exit_status
+        )
 
     def idle_now(self, monotonic: float) -> timedelta:
         """How long the kernel has been idle by now; zero unless it is idle."""
@@ -78,9 +102,10 @@ class Live:
 class Agents:
     """Asks agents, and remembers their answers for a moment."""
 
-    def __init__(self, folders: Folders, clock: Clock) -> None:
+    def __init__(self, folders: Folders, clock: Clock, punctuality: Punctuality | None = None) -> None:
         self._folders = folders
         self._clock = clock
+        self._healths = Healths(clock, punctuality)
         self._clients: dict[WorkspaceId, AgentClient] = {}
         self._live: dict[WorkspaceId, Live] = {}
         self._watched: set[WorkspaceId] = set()
@@ -114,13 +139,37 @@ class Agents:
         if known is not None and self._clock.monotonic() - known.heard_at <= max_age:
             return known
         await self._watch(workspace_id)
-        with metrics.timed(metrics.POLLS, "running", "unknown"):
-            status = await ask(self.client(workspace_id).status())
+        try:
+            with metrics.timed(metrics.POLLS, "running", "unknown"):
+                status = await ask(self.client(workspace_id).status())
+        except AgentSilent:
+            self._healths.lose(workspace_id)
+            raise
         now = self._clock.monotonic()
         kernels = [_sane(info, now) for info in status.kernels[:MAX_KERNELS_BELIEVED]]
         live = Live(now, {kernel.id: kernel for kernel in kernels}, status.terminals, status.container, status.jobs)
         self._live[workspace_id] = live
+        self._healths.keep_only(workspace_id, set(live.kernels))
+        for kernel in kernels:
+            self._hear(workspace_id, kernel)
         return live
+
+    def health(self, kernel: Judged, workspace: Workspace) -> Health:
+        """How a kernel of this workspace is, from what was last heard; `unknown` when that was not lately."""
+        return self._healths.of(kernel, workspace)
+
+    def interrupted(self, workspace_id: WorkspaceId, kernel_id: KernelId) -> None:
+        """An interrupt was sent to a kernel: its health depends on whether that helps."""
+        self._healths.interrupted(workspace_id, kernel_id)
+
+    async def farewell(self, workspace_id: WorkspaceId, kernel_ids: Iterable[KernelId], reason: str) -> None:
+        """Have notebooks told why their kernels are about to be ended. An agent that cannot be asked is no obstacle."""
+        try:
+            client = self.client(workspace_id)
+            words = (client.farewell_kernel(kernel_id, reason) for kernel_id in kernel_ids)
+            await asyncio.gather(*words, return_exceptions=True)
+        except AgentSilent:
+            pass
 
     def forget_status(self, workspace_id: WorkspaceId) -> None:
         """Make the next `status` ask again: something was just changed."""
@@ -134,6 +183,7 @@ class Agents:
         """Close the connection: the workspace is stopped, or will be greeted anew."""
         self._live.pop(workspace_id, None)
         self._watched.discard(workspace_id)
+        self._healths.forget(workspace_id)
         client = self._clients.pop(workspace_id, None)
         if client is not None:
             await client.close()
@@ -149,6 +199,7 @@ class Agents:
         live = self._live.get(workspace_id)
         if live is not None and len(live.kernels) < MAX_KERNELS_BELIEVED:
             live.kernels[kernel.id] = kernel
+        self._hear(workspace_id, kernel)
         self.on_kernel(workspace_id, kernel)
 
     async def _watch(self, workspace_id: WorkspaceId) -> None:
@@ -156,9 +207,14 @@ class Agents:
             await ask(self.client(workspace_id).watch())
             self._watched.add(workspace_id)
 
+    def _hear(self, workspace_id: WorkspaceId, kernel: LiveKernel) -> None:
+        word = Word(workspace_id, kernel.state, kernel.generation, kernel.idle_for, kernel.reason, kernel.signs)
+        self._healths.hear(kernel.id, word)
+
     def _lost(self, workspace_id: WorkspaceId) -> None:
         self._live.pop(workspace_id, None)
         self._watched.discard(workspace_id)
+        self._healths.lose(workspace_id)
         self.on_lost(workspace_id)
 
 
@@ -204,19 +260,34 @@ def _sane(info: KernelInfo, now: float) -> LiveKernel:
         state = KernelState(info.state)
     except ValueError:
         state = KernelState.UNKNOWN
-    idle = min(max(info.idle_seconds, 0.0), 10.0 * 365 * 86400)
+    idle = _sane_span(info.idle_seconds) or 0.0
     return LiveKernel(
         id=KernelId(info.kernel_id[:64]),
         spec_name=info.name[:128],
         state=state,
         executions=max(0, min(info.executions, 2**31 - 1)),
-        idle_for=timedelta(seconds=idle if idle == idle else 0.0),
+        idle_for=timedelta(seconds=idle),
         heard_at=now,
         rss_bytes=max(0, info.rss_bytes),
         cpu_seconds=max(0.0, info.cpu_seconds),
         reason=shortened(info.reason) if info.reason else None,
         generation=info.generation,
+        heartbeat_seconds=_sane_span(info.heartbeat_seconds),
+        control_seconds=_sane_span(info.control_seconds),
+        cpu_recent=_sane_span(info.cpu_recent),
+        restarts=max(0, min(info.restarts, 2**31 - 1)),
+        exit_status=info.exit_status if info.exit_status is not None and abs(info.exit_status) < 2**16 else None,
+        journal_last=info.journal_last,
     )
+
+
+def _sane_span(seconds: float | None) -> float | None:
+    """A span, or a number of processors, that can be: None for what is no number."""
+    return min(max(seconds, 0.0), MAX_SPAN_SECONDS) if seconds is not None and seconds == seconds else None
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def last_activity(kernel: LiveKernel, now: datetime, monotonic: float) -> datetime:

@@ -1,4 +1,4 @@
-"""How many connections the proxies hold open, as they last reported it.
+"""How many connections the proxies hold open, and to whom, as they last reported it.
 
 An observation, not a truth: it is rebuilt by the next reports after a restart of the hub, and a proxy that
 stops reporting holds nothing after `FORGET_AFTER_SECONDS`.
@@ -6,7 +6,8 @@ stops reporting holds nothing after `FORGET_AFTER_SECONDS`.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hub.domain.ids import KernelId, WorkspaceId
@@ -16,7 +17,11 @@ from proxy.kit.clock import Clock
 FORGET_AFTER_SECONDS = 10.0
 """What a proxy reported counts for so long."""
 REMEMBER_SECONDS = 600.0
-"""That there was a proxy is known for so long, so that one that fell silent can be told."""
+"""That there was a proxy, or a front end, is known for so long, so that one that fell silent can be told."""
+ANYBODY = "*"
+"""Stands for front ends that have no name for themselves."""
+MOST_HEARD = 100
+"""Front ends of one kernel that are remembered after they are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,40 +29,72 @@ class _Seen:
     at: float
     kernels: Counter[str]
     workspaces: Counter[str]
+    sessions: dict[str, frozenset[str]]
 
 
 class Connections:
-    """Counts of open connections by kernel and by workspace, over all proxies."""
+    """Counts of open connections by kernel and by workspace, and the front ends of each kernel, over all proxies."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
+        self._heard: defaultdict[str, dict[str, float]] = defaultdict(dict)
 
     def report(self, report: ActivityReport) -> None:
         """Take one proxy's report in place of its last."""
+        now = self._clock.monotonic()
         kernels: Counter[str] = Counter()
         workspaces: Counter[str] = Counter()
         for connection in report.connections:
             workspaces[connection.workspace_id] += connection.count
             if connection.kernel_id is not None:
                 kernels[connection.kernel_id] += connection.count
-        self._seen[report.proxy_id] = _Seen(self._clock.monotonic(), kernels, workspaces)
-        now = self._clock.monotonic()
+        sessions = _sessions_of(report, kernels)
+        for kernel_id, names in sessions.items():
+            heard = self._heard[kernel_id]
+            for name in names:
+                heard.pop(name, None)
+                heard[name] = now
+            for name in list(heard)[:-MOST_HEARD]:
+                del heard[name]
+        self._seen[report.proxy_id] = _Seen(now, kernels, workspaces, sessions)
         for proxy_id in [p for p, seen in self._seen.items() if now - seen.at > REMEMBER_SECONDS]:
             del self._seen[proxy_id]
+        for kernel_id in [k for k, heard in self._heard.items() if now - max(heard.values()) > REMEMBER_SECONDS]:
+            del self._heard[kernel_id]
 
     def to_kernel(self, kernel_id: KernelId) -> int:
         """Open connections to one kernel."""
-        return sum(seen.kernels[kernel_id] for seen in self._seen.values() if self._fresh(seen))
+        return sum(seen.kernels[kernel_id] for seen in self._fresh())
 
     def to_workspace(self, workspace_id: WorkspaceId) -> int:
         """Open connections to one workspace's kernels and terminals."""
-        return sum(seen.workspaces[workspace_id] for seen in self._seen.values() if self._fresh(seen))
+        return sum(seen.workspaces[workspace_id] for seen in self._fresh())
+
+    def sessions_of(self, kernel_id: KernelId) -> frozenset[str]:
+        """The front ends that are connected to a kernel, by their own names; `ANYBODY` for those without one."""
+        return frozenset().union(*(seen.sessions.get(kernel_id, frozenset()) for seen in self._fresh()))
+
+    def last_heard(self, kernel_id: KernelId) -> dict[str, float]:
+        """When each of a kernel's front ends was last known to be connected (monotonic), for `REMEMBER_SECONDS`."""
+        return dict(self._heard.get(kernel_id, {}))
 
     def proxies(self) -> dict[str, tuple[int, float]]:
         """Of each proxy that reported within `REMEMBER_SECONDS`: open connections, and the report's age in seconds."""
         now = self._clock.monotonic()
         return {proxy: (seen.workspaces.total(), now - seen.at) for proxy, seen in self._seen.items()}
 
-    def _fresh(self, seen: _Seen) -> bool:
-        return self._clock.monotonic() - seen.at <= FORGET_AFTER_SECONDS
+    def _fresh(self) -> Iterator[_Seen]:
+        now = self._clock.monotonic()
+        return (seen for seen in self._seen.values() if now - seen.at <= FORGET_AFTER_SECONDS)
+
+
+def _sessions_of(report: ActivityReport, kernels: Counter[str]) -> dict[str, frozenset[str]]:
+    """The report's front ends by kernel. A connection that none of them accounts for is anybody's."""
+    named: defaultdict[str, list[str]] = defaultdict(list)
+    for session in report.sessions:
+        named[session.kernel_id].append(session.session)
+    for kernel_id, count in kernels.items():
+        if count > len(named[kernel_id]):
+            named[kernel_id].append(ANYBODY)
+    return {kernel_id: frozenset(names) for kernel_id, names in named.items() if names}

@@ -7,13 +7,15 @@ comes from its agent, and from the row when the agent cannot be asked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from hub import metrics
+from hub.crash_points import Point, reached
 from hub.domain.audit import AuditEvent
+from hub.domain.health import Health
 from hub.domain.ids import KernelId, UserId, WorkspaceId, new_uuid
 from hub.domain.kernels import Kernel, KernelState
 from hub.domain.users import User
@@ -35,10 +37,11 @@ MAX_KERNELS = 64
 
 @dataclass(frozen=True, slots=True)
 class KernelModel:
-    """A kernel and how many connections the proxies hold to it."""
+    """A kernel, how many connections the proxies hold to it, and how it is (None: it was not asked)."""
 
     kernel: Kernel
     connections: int
+    health: Health | None = None
 
 
 class Kernels:
@@ -62,6 +65,7 @@ class Kernels:
         self._connections = connections
         self._clock = clock
         self._ending: set[KernelId] = set()
+        self.on_gone: Callable[[KernelId], None] = lambda _kernel_id: None
 
     def is_ending(self, kernel_id: KernelId) -> bool:
         """Whether the hub itself is shutting this kernel down: its end is no death."""
@@ -93,6 +97,7 @@ class Kernels:
         async with self._turn(user):
             if self._quotas is not None:
                 await self._quotas.check_kernel(user)  # others may have started some meanwhile
+            reached(Point.KERNEL_ADD_BEFORE)
             async with self._store.unit() as unit:
                 if await unit.kernels.find(kernel.id) is not None:
                     raise Conflict(f"A kernel with the id {kernel.id} exists already.")
@@ -100,6 +105,7 @@ class Kernels:
                     raise Conflict(f"You have {MAX_KERNELS} kernels; shut one down first.")
                 await unit.kernels.add(kernel)
                 await unit.lives.kernel_started(workspace.id)
+        reached(Point.KERNEL_ADD_AFTER)
         folder = str(PurePosixPath(path).parent)
         cwd = "" if folder == "." else folder
         try:
@@ -107,6 +113,7 @@ class Kernels:
             start = client.start_kernel(kernel.id, choice.kernel, cwd, {"JPY_SESSION_NAME": path})
             with metrics.timed(metrics.KERNEL_STARTS):
                 await self._changing(workspace.id, start)
+            reached(Point.KERNEL_START_AFTER)
         except HubError as error:
             async with self._store.unit() as unit:
                 await unit.kernels.delete(kernel.id)
@@ -122,13 +129,16 @@ class Kernels:
         """All of a user's kernels, oldest first."""
         async with self._store.reading() as unit:
             kernels = await unit.kernels.list_for(user.id)
+            workspaces = {workspace.id: workspace for workspace in await unit.workspaces.list_for(user.id)}
         lives: dict[WorkspaceId, Live | None] = {}
         for workspace_id in {kernel.workspace_id for kernel in kernels}:
             try:
                 lives[workspace_id] = await self._agents.status(workspace_id)
             except AgentSilent:
                 lives[workspace_id] = None
-        return [self._model(kernel, lives[kernel.workspace_id]) for kernel in kernels]
+        return [
+            self._model(kernel, lives[kernel.workspace_id], workspaces.get(kernel.workspace_id)) for kernel in kernels
+        ]
 
     async def get(self, user: User, kernel_id: KernelId) -> KernelModel:
         """One kernel of the user.
@@ -136,8 +146,15 @@ class Kernels:
         Raises NotFound when there is no such kernel, and AgentSilent when its container cannot be asked:
         front ends give a kernel up for dead at any answer but success and 503.
         """
-        kernel = await self.row(user, kernel_id)
-        return self._model(kernel, await self._agents.status(kernel.workspace_id))
+        async with self._store.reading() as unit:
+            kernel = await unit.kernels.find(kernel_id)
+            workspace = await unit.workspaces.find(kernel.workspace_id) if kernel is not None else None
+        if kernel is None or kernel.user_id != user.id:
+            raise _no_such_kernel(kernel_id)
+        if workspace is not None and workspace.state is WorkspaceState.STOPPING:
+            ending = replace(kernel, state=KernelState.DEAD, reason=workspace.stop_reason or "its container is stopped")
+            return KernelModel(ending, self._connections.to_kernel(kernel_id))
+        return self._model(kernel, await self._agents.status(kernel.workspace_id), workspace)
 
     async def interrupt(self, user: User, kernel_id: KernelId) -> None:
         """Interrupt what the kernel is running, which is nothing while it starts.
@@ -149,6 +166,7 @@ class Kernels:
             await self._changing(
                 kernel.workspace_id, self._agents.client(kernel.workspace_id).interrupt_kernel(kernel_id)
             )
+            self._agents.interrupted(kernel.workspace_id, kernel_id)
         except KernelNotReady:
             state = (await self.get(user, kernel_id)).kernel.state
             if state not in (KernelState.STARTING, KernelState.RESTARTING):
@@ -158,6 +176,7 @@ class Kernels:
         """Restart the kernel with the same id; gives it once the new process was started."""
         kernel = await self.row(user, kernel_id)
         await self._changing(kernel.workspace_id, self._agents.client(kernel.workspace_id).restart_kernel(kernel_id))
+        reached(Point.KERNEL_RESTART_AFTER)
         restarted = replace(kernel, state=KernelState.STARTING, last_activity_at=self._clock.now(), executions=0)
         async with self._store.unit() as unit:
             await unit.kernels.save(restarted)
@@ -175,8 +194,13 @@ class Kernels:
         """
         self._ending.add(kernel.id)
         try:
+            reached(Point.KERNEL_SHUT_BEFORE)
+            if actor != kernel.user_id:
+                await self._agents.farewell(kernel.workspace_id, [kernel.id], reason)
             await self._shut(kernel)
+            reached(Point.KERNEL_SHUT_AFTER)
             await self._forget(kernel, reason, actor, action)
+            reached(Point.KERNEL_FORGET_AFTER)
         finally:
             self._ending.discard(kernel.id)
 
@@ -202,16 +226,23 @@ class Kernels:
                     action=action,
                     actor=actor,
                     subject=kernel.id,
-                    details={"user": kernel.user_id, "reason": reason, "executions": kernel.executions},
+                    details={
+                        "user": kernel.user_id,
+                        "reason": reason,
+                        "executions": kernel.executions,
+                        "kernelspec": kernel.spec_name,
+                        "workspace": kernel.workspace_id,
+                    },
                 )
             )
+        self.on_gone(kernel.id)
 
     async def row(self, user: User, kernel_id: KernelId) -> Kernel:
         """The user's kernel as the database has it. Raises NotFound, also for another user's kernel."""
         async with self._store.reading() as unit:
             kernel = await unit.kernels.find(kernel_id)
         if kernel is None or kernel.user_id != user.id:
-            raise NotFound(f"Kernel does not exist: {kernel_id}")
+            raise _no_such_kernel(kernel_id)
         return kernel
 
     async def workspace_of(self, user_id: UserId, kernel_id: KernelId) -> Workspace:
@@ -219,10 +250,10 @@ class Kernels:
         async with self._store.reading() as unit:
             kernel = await unit.kernels.find(kernel_id)
             if kernel is None or kernel.user_id != user_id:
-                raise NotFound(f"Kernel does not exist: {kernel_id}")
+                raise _no_such_kernel(kernel_id)
             workspace = await unit.workspaces.find(kernel.workspace_id)
         if workspace is None:
-            raise NotFound(f"Kernel does not exist: {kernel_id}")
+            raise _no_such_kernel(kernel_id)
         return workspace
 
     async def _changing(self, workspace_id: WorkspaceId, answer: Awaitable[object]) -> None:
@@ -232,12 +263,13 @@ class Kernels:
         finally:
             self._agents.forget_status(workspace_id)
 
-    def _model(self, kernel: Kernel, live: Live | None) -> KernelModel:
+    def _model(self, kernel: Kernel, live: Live | None, workspace: Workspace | None) -> KernelModel:
         connections = self._connections.to_kernel(kernel.id)
+        health = self._agents.health(kernel, workspace) if workspace is not None else None
         if live is None:
-            return KernelModel(replace(kernel, state=KernelState.UNKNOWN), connections)
+            return KernelModel(replace(kernel, state=KernelState.UNKNOWN), connections, health)
         seen = live.kernels.get(kernel.id)
-        return KernelModel(kernel if seen is None else self.observed(kernel, seen), connections)
+        return KernelModel(kernel if seen is None else self.observed(kernel, seen), connections, health)
 
     def observed(self, kernel: Kernel, seen: LiveKernel) -> Kernel:
         """The row with what its agent says of it now."""
@@ -248,3 +280,7 @@ class Kernels:
             last_activity_at=max(kernel.started_at, last_activity(seen, self._clock.now(), self._clock.monotonic())),
             reason=seen.reason,
         )
+
+
+def _no_such_kernel(kernel_id: KernelId) -> NotFound:
+    return NotFound(f"Kernel does not exist: {kernel_id}")

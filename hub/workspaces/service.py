@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hub import metrics
 from hub.config import Settings
+from hub.crash_points import Point, reached
 from hub.domain import workspace as life
 from hub.domain.audit import AuditEvent
 from hub.domain.ids import WorkspaceId, new_id
@@ -48,10 +49,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Busy:
-    """A start or stop under way; `done` ends with the workspace, or with the error for everybody who waits."""
+    """A start, stop or clearing under way; `done` ends with the workspace, or with the error for all who wait."""
 
     done: asyncio.Task[Workspace]
     starting: bool
+    clearing: bool = False
 
 
 class Workspaces:
@@ -113,7 +115,7 @@ class Workspaces:
     async def stop(self, workspace_id: WorkspaceId, reason: str, actor: str = "hub") -> Workspace:
         """Stop the container with all its kernels; `reason` is shown to its user. Raises NotFound, EngineSilent."""
         busy = self._busy.get(workspace_id)
-        if busy is not None and busy.starting:
+        if busy is not None and (busy.starting or busy.clearing):
             await asyncio.wait([busy.done])
             busy = self._busy.get(workspace_id)
         if busy is None:
@@ -162,6 +164,42 @@ class Workspaces:
             return (await self._apply(seen.workspace_id, event)).workspace
         except NotFound:
             return None
+
+    def is_moving(self, workspace_id: WorkspaceId) -> bool:
+        """Whether this hub is starting or stopping the workspace now."""
+        return workspace_id in self._busy
+
+    async def take(self, known: Workspace, seen: Observation) -> Workspace | None:
+        """As `observe`, but only if the workspace still is what the observer knew; None if it is not."""
+        if known.id in self._busy:
+            return None
+        event: Event
+        if seen.presence is Presence.RUNNING and seen.container_id is not None:
+            event = life.ObservedRunning(seen.container_id)
+        else:
+            event = life.ObservedGone(seen.reason or "the container is no longer there")
+        try:
+            transition = await self._apply(known.id, event, expected=known)
+        except NotFound:
+            return None
+        return None if transition.ignored is not None else transition.workspace
+
+    async def clear(self, workspace_id: WorkspaceId) -> bool:
+        """Remove what a stopped workspace has left: its ended container and its run folder. Who starts it waits.
+
+        False when it is not stopped (any more), or is being moved. Raises EngineSilent.
+        """
+        if workspace_id in self._busy:
+            return False
+        task = self._tasks.start(self._clear(workspace_id), f"clear {workspace_id}")
+        self._hold(workspace_id, _Busy(task, starting=False, clearing=True))
+        return (await asyncio.shield(task)).state is WorkspaceState.STOPPED
+
+    async def _clear(self, workspace_id: WorkspaceId) -> Workspace:
+        workspace = await self._get(workspace_id)
+        if workspace.state is WorkspaceState.STOPPED:
+            await self._runner.stop(workspace_id)
+        return workspace
 
     async def look(self, workspace_id: WorkspaceId) -> Workspace | None:
         """Ask the engine about one workspace and take its word; its silence makes the state unknown."""
@@ -213,8 +251,10 @@ class Workspaces:
             limits=Limits(profile.memory_bytes, profile.cpus, profile.pids),
         )
         try:
+            reached(Point.WORKSPACE_ADD_BEFORE)
             async with self._store.unit() as unit:
                 await unit.workspaces.add(workspace)
+            reached(Point.WORKSPACE_ADD_AFTER)
         except Conflict:
             # Somebody who asked at the same moment was first.
             found = await self.find(user, name)
@@ -296,6 +336,10 @@ class Workspaces:
         if transition.workspace.state is WorkspaceState.STOPPING:
             stopping = any(isinstance(effect, life.StopContainer) for effect in transition.effects)
             log.info("%s workspace %s: %s", "stopping" if stopping else "stopping again", workspace_id, reason)
+            if actor != transition.workspace.user_id:
+                async with self._store.reading() as unit:
+                    kernels = await unit.kernels.list_in(workspace_id)
+                await self._agents.farewell(workspace_id, [kernel.id for kernel in kernels], reason)
             transition = await self._apply(workspace_id, await self._runner.stop(workspace_id), actor)
         return transition.workspace
 
@@ -316,12 +360,19 @@ class Workspaces:
             raise NotFound("There is no such workspace.")
         return workspace
 
-    async def _apply(self, workspace_id: WorkspaceId, event: Event, actor: str = "hub") -> Transition:
-        """Advance and persist, in one unit of work; forgetting kernels is part of it, since it is only rows."""
+    async def _apply(
+        self, workspace_id: WorkspaceId, event: Event, actor: str = "hub", expected: Workspace | None = None
+    ) -> Transition:
+        """Advance and persist, in one unit of work; forgetting kernels is part of it, since it is only rows.
+
+        `expected`: the event is of a workspace as it was then; one that has changed since ignores it.
+        """
         async with self._store.unit() as unit:
             workspace = await unit.workspaces.find(workspace_id)
             if workspace is None:
                 raise NotFound("There is no such workspace.")
+            if expected is not None and not _is_same(workspace, expected):
+                return Transition(workspace, ignored="it has changed since")
             transition = advance(workspace, event)
             if transition.ignored is not None or transition.workspace == workspace:
                 return transition
@@ -348,9 +399,24 @@ class Workspaces:
                                 action="kernel.ended",
                                 actor=actor,
                                 subject=kernel.id,
-                                details={"user": after.user_id, "reason": effect.reason},
+                                details={
+                                    "user": after.user_id,
+                                    "reason": effect.reason,
+                                    "executions": kernel.executions,
+                                    "kernelspec": kernel.spec_name,
+                                    "workspace": workspace_id,
+                                    "with_container": True,
+                                },
                             )
                         )
+            reached(Point.WORKSPACE_STATE_BEFORE)
+        reached(Point.WORKSPACE_STATE_AFTER)
         if after.state is WorkspaceState.STOPPED:
             await self._agents.drop(workspace_id)
         return transition
+
+
+def _is_same(workspace: Workspace, known: Workspace) -> bool:
+    """Whether a workspace is in the same life, and the same place in it, as it was known to be."""
+    now, then = (workspace.state, workspace.container_id), (known.state, known.container_id)
+    return now == then and workspace.started_at == known.started_at

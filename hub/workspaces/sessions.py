@@ -6,15 +6,20 @@ its id, and its path may change at any time.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from hub.domain.ids import KernelId, SessionId, new_uuid
+from hub.crash_points import Point, reached
+from hub.domain.ids import KernelId, SessionId, WorkspaceId, new_uuid
 from hub.domain.kernels import Session
 from hub.domain.users import User
 from hub.errors import BadRequest, Conflict, HubError, NotFound
 from hub.store.engine import Store
 from hub.workspaces.kernels import KernelModel, Kernels
 from proxy.kit.clock import Clock
+
+Paired = Callable[[Session, WorkspaceId, Session | None], Awaitable[None]]
+"""Is told of a session that was made or changed, in which workspace its kernel is, and what it was before."""
 
 MAX_SESSIONS = 256
 """Of one user: several may share a kernel, so kernels alone do not bound them."""
@@ -31,7 +36,8 @@ class SessionModel:
 class Sessions:
     """Sessions of users."""
 
-    def __init__(self, store: Store, kernels: Kernels, clock: Clock) -> None:
+    def __init__(self, store: Store, kernels: Kernels, clock: Clock, paired: Paired | None = None) -> None:
+        self._paired = paired
         self._store = store
         self._kernels = kernels
         self._clock = clock
@@ -83,9 +89,11 @@ class Sessions:
             type=type,
             created_at=self._clock.now(),
         )
+        reached(Point.SESSION_ADD_BEFORE)
         try:
             async with self._store.unit() as unit:
                 await unit.sessions.add(session)
+            reached(Point.SESSION_ADD_AFTER)
         except Conflict:
             # Two tabs opened the same notebook at once: the first pairing holds, the second kernel goes.
             if started:
@@ -98,6 +106,8 @@ class Sessions:
             if started:
                 await self._kernels.end(kernel.kernel, "its session could not be recorded")
             raise
+        if self._paired is not None:
+            await self._paired(session, kernel.kernel.workspace_id, None)
         return SessionModel(session, kernel)
 
     async def _given(
@@ -132,6 +142,9 @@ class Sessions:
         else:
             wanted = None
         changed = await self._change(user, session_id, path, name, type, wanted)
+        if self._paired is not None:
+            workspace = await self._kernels.workspace_of(user.id, changed.kernel_id)
+            await self._paired(changed, workspace.id, before)
         if wanted is not None and wanted != before.kernel_id:
             await self._kernels.shutdown(user, before.kernel_id, "replaced by another kernel in its notebook")
         return SessionModel(changed, await self._kernels.get(user, changed.kernel_id))
@@ -163,7 +176,8 @@ class Sessions:
                     kernel_id=kernel_id or session.kernel_id,
                 )
                 await unit.sessions.save(changed)
-                return changed
+            reached(Point.SESSION_CHANGE_AFTER)
+            return changed
         except Conflict as error:
             raise BadRequest(f"Another session has the path {path!r}.") from error
 

@@ -36,6 +36,11 @@ class KernelInfo(msgspec.Struct, frozen=True):
     `heartbeat_seconds` is the age of the last echo, None before the first.
     `reason` and `exit_status` (negative: a signal) tell of the last death that nobody asked for, also after the
     automatic restart that followed; None again after a requested restart.
+
+    `journal_last` is the number of the last record in its journal. `control_seconds` is the age of the oldest
+    request on its control channel that is unanswered, 0 when the last one was answered, None when it was never asked
+    or is of a kind that may answer there only between cells. `cpu_recent` is how many processors its processes used
+    over about the last 10 s, None when not known yet. `restarts` counts those that nobody asked for.
     """
 
     kernel_id: KernelIdText
@@ -52,16 +57,24 @@ class KernelInfo(msgspec.Struct, frozen=True):
     heartbeat_seconds: Span | None = None
     reason: ReasonText | None = None
     exit_status: int | None = None
+    journal_last: Whole = 0
+    control_seconds: Span | None = None
+    cpu_recent: Span | None = None
+    restarts: Whole = 0
 
 
 class ContainerInfo(msgspec.Struct, frozen=True):
-    """Use and limits of the whole container, from its cgroup; None where the cgroup does not say."""
+    """Use and limits of the whole container, from its cgroup; None where the cgroup does not say.
+
+    `uptime_seconds`: for how long the agent has run, by a monotonic clock; None of an agent that does not say.
+    """
 
     memory_bytes: Whole | None = None
     memory_limit_bytes: Whole | None = None
     cpu_seconds: Span | None = None
     oom_kills: Whole = 0
     agent_rss_bytes: Whole = 0
+    uptime_seconds: Span | None = None
 
 
 class TerminalInfo(msgspec.Struct, frozen=True):
@@ -134,11 +147,16 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class Attachment(msgspec.Struct, frozen=True):
-    """Answer to ``kernel.attach``: what a client of the kernel's sockets needs, and where it stands now."""
+    """Answer to ``kernel.attach``: what a client of the kernel's sockets needs, and where it stands now.
+
+    `session` is the agent's own: messages on IOPub with it in their parent header answer the agent's own requests
+    (such as the one on the control channel every few seconds) and are for nobody else. "" when it is not known.
+    """
 
     kernel: KernelInfo
     key: Annotated[str, msgspec.Meta(max_length=256)]
     signature_scheme: Annotated[str, msgspec.Meta(pattern=r"^hmac-sha256\Z")]
+    session: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{32})?\Z")] = ""
 
 
 class Execution(msgspec.Struct, frozen=True):
@@ -159,6 +177,18 @@ class Executions(msgspec.Struct, frozen=True):
     generation: Whole
     executions: Annotated[list[Execution], msgspec.Meta(max_length=4000)]
     total: Whole
+
+
+class JournalExtent(msgspec.Struct, frozen=True):
+    """Answer to ``journal.sync``: the first and last record of a kernel's journal (0 and 0: none), its size, and what
+    it has lost since the kernel's birth.
+    """
+
+    first: Whole
+    last: Whole
+    bytes: Whole
+    lost_messages: Whole
+    lost_bytes: Whole
 
 
 class Resource(msgspec.Struct, frozen=True):

@@ -1,36 +1,81 @@
 """The bridge between one client and one kernel, as a state machine without I/O: events in, commands out.
 
-    WAITING ──SocketsOpened──▶ SUBSCRIBING ──first iopub message, or patience──▶ LIVE
-       ▲                                                                            │
-       └────────────── the kernel restarts, starts anew (generation), or died ◀─────┘
+    WAITING ──SocketsOpened──▶ SUBSCRIBING ──first iopub message──▶ LIVE
+       ▲        │                   │ patience ends                  ▲ │
+       │        │ comes back        ▼                                │ │ the kernel restarts, starts anew
+       │        └───────────▶ CATCHING_UP ──journal meets live───────┘ │ (generation), or died
+       └──────────────────────── ENDING: its last words ◀──────────────┘
 
-What the client sends before LIVE is held, in order, so that no output of its first requests can be missed: a
-SUB socket hears only what is published after the kernel knows of it (ipykernel says so with ``iopub_welcome``;
-other kernels are asked for ``kernel_info`` until something is heard). The kernel is never kept from sending.
+What the client sends before the kernel is heard is held, in order, so that no output of its first requests can be
+missed: a SUB socket hears only what is published after the kernel knows of it (ipykernel says so with
+``iopub_welcome``; other kernels are asked for ``kernel_info`` until something is heard). The kernel is never kept
+from sending.
 
-`LIVE` costs no JSON at all. Source: JUPYTER_API 3.5, 3.8, 3.10; the Jupyter messaging protocol.
+A client that comes back, or whose kernel could not be heard, is told from the kernel's journal what it missed, until
+the journal meets the live messages (`proxy.core.catch_up`). Replies of its execute requests that were given meanwhile
+are made again from what was published. When a process of the kernel ends, its last words and the agent's closing
+messages come from the journal before the news of the state.
+
+`LIVE` parses no JSON of outputs. Source: JUPYTER_API 3.5, 3.8, 3.10; the Jupyter messaging protocol.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import Enum
 
 from proxy.contract.close_codes import CloseCode
-from proxy.core.frames import ClientMessage, Framing, header_facts
+from proxy.core.bridge_terms import (
+    ClientSent,
+    Close,
+    CloseSockets,
+    Command,
+    Event,
+    FindPlace,
+    JournalAway,
+    JournalRead,
+    KernelEnded,
+    KernelObserved,
+    KernelSent,
+    NoteRequest,
+    OpenSockets,
+    PatienceEnded,
+    PlaceFound,
+    Probe,
+    ReadJournal,
+    SocketsFailed,
+    SocketsOpened,
+    ToClient,
+    ToKernel,
+    Wait,
+)
+from proxy.core.catch_up import CatchUp
+from proxy.core.executions import Executions
+from proxy.core.frames import ClientMessage, Framing
 from proxy.core.limits import DEFAULT_LIMITS, Limits
 from proxy.core.messages import NO_PARENT, Minter
+from proxy.core.retelling import Reteller
+from proxy.core.sorting import Sorter, cell_of, request_of
+from proxy.core.tagged import Tagged
 from proxy.core.wire import Part, Parts, Signer
 from proxy.errors import BadMessage
+from proxy.kit.journal_format import Kind, Record, identity_of
 
 PATIENCE_SECONDS = 1.0
 """How long the kernel's welcome is waited for before it is asked."""
+CATCH_UP_PATIENCE_SECONDS = 0.2
 PROBE_SECONDS = 0.5
 PROBES = 8
 """After so many questions without an answer (a busy kernel of an old kind) the client's messages go anyway."""
+PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds before the journal is read again once its end was reached; the last for all that follow."""
+FRUITLESS = 16
+"""After so many readings in vain the journal is not believed to meet what is live any more."""
 READY = frozenset({"idle", "busy"})
-_WELCOME = b"iopub_welcome"
+SHUT_DOWN = "shut down"
+"""The agent's reason for an end that was asked for."""
 
 
 class Phase(Enum):
@@ -38,112 +83,26 @@ class Phase(Enum):
 
     WAITING = "waiting"
     SUBSCRIBING = "subscribing"
+    CATCHING_UP = "catching_up"
     LIVE = "live"
+    ENDING = "ending"
     CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
-class KernelObserved:
-    """The agent said how the kernel is: at attaching, and whenever that changes."""
+class Standing:
+    """What a client has of the kernel when its connection begins.
 
-    state: str
-    generation: int
-    reason: str | None = None
+    `identity`: of the last IOPub message that it has, empty for none. `base`: the journal's last record when its
+    session began; None where there is no journal. `is_return`: it was here before. `executions`: the open ones.
+    `question`: what the kernel asks for and nobody has answered (an ``input_request``).
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class SocketsOpened:
-    """The sockets to this generation of the kernel are connected."""
-
-    generation: int
-    signer: Signer
-
-
-@dataclass(frozen=True, slots=True)
-class SocketsFailed:
-    """They could not be; `gone` when the agent knows no such kernel."""
-
-    generation: int
-    gone: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PatienceEnded:
-    """The time asked for with `Wait` has passed."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSent:
-    """A WebSocket message of the client."""
-
-    message: str | bytes
-
-
-@dataclass(frozen=True, slots=True)
-class KernelSent:
-    """What one drain of a socket brought: ZeroMQ messages, in order."""
-
-    channel: str
-    messages: list[list[Part]]
-
-
-Event = KernelObserved | SocketsOpened | SocketsFailed | PatienceEnded | ClientSent | KernelSent
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSockets:
-    """Attach to this generation of the kernel and connect to its sockets, closing those open now."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class CloseSockets:
-    """Close the sockets: nobody is behind them any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Say `PatienceEnded` after so many seconds."""
-
-    seconds: float
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """Send these frames to shell and control by a path of their own, whose answers nobody wants."""
-
-    frames: list[Part]
-
-
-@dataclass(frozen=True, slots=True)
-class ToKernel:
-    """Send frames on a channel."""
-
-    channel: str
-    frames: list[Part]
-
-
-@dataclass(frozen=True, slots=True)
-class ToClient:
-    """Queue messages for the client, in order."""
-
-    channel: str
-    messages: list[Parts]
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Close the WebSocket."""
-
-    code: CloseCode
-    reason: str
-
-
-Command = OpenSockets | CloseSockets | Wait | Probe | ToKernel | ToClient | Close
+    identity: bytes = b""
+    base: int | None = None
+    is_return: bool = False
+    executions: Executions = field(default_factory=Executions)
+    question: list[bytes] | None = None
 
 
 class Bridge:
@@ -153,16 +112,38 @@ class Bridge:
     messages that broke a rule and were left out.
     """
 
-    def __init__(self, framing: Framing, mint: Minter, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        framing: Framing,
+        mint: Minter,
+        limits: Limits = DEFAULT_LIMITS,
+        sorter: Sorter | None = None,
+        standing: Standing | None = None,
+    ) -> None:
         self.phase = Phase.WAITING
         self.rejected = 0
         self._framing = framing
         self._mint = mint
         self._limits = limits
+        self._sorter = sorter or Sorter("")
+        standing = standing or Standing()
+        self._base = standing.base
+        self._identity = standing.identity
+        self._is_behind = standing.is_return and standing.base is not None
+        self._reteller = Reteller(mint, standing.executions)
+        self._unasked = standing.question
+        self._last: Part | None = None
+        self._way: CatchUp | None = None
+        self._turn = 0
         self._signer: Signer | None = None
         self._generation = -1
         self._state = ""
         self._probes = 0
+        self._hears = False
+        self._ended: KernelObserved | None = None
+        self._after: KernelObserved | None = None
+        self._lost: KernelEnded | None = None
+        self._ended_generation = -1
         self._held: deque[ClientMessage] = deque()
         self._held_bytes = 0
 
@@ -183,29 +164,104 @@ class Bridge:
                 return self._failed(event)
             case PatienceEnded():
                 return self._impatient(event)
+            case PlaceFound():
+                return self._placed(event) if event.turn == self._turn else []
+            case JournalRead():
+                return self._read(event) if event.turn == self._turn else []
+            case JournalAway():
+                return self._without_journal() if event.turn == self._turn else []
+            case KernelEnded():
+                return self._lose(event)
+
+    @property
+    def owed(self) -> list[bytes]:
+        """The keys of the execute requests that the kernel owes this client replies to."""
+        return self._reteller.owed
+
+    @property
+    def question(self) -> Parts | None:
+        """The ``input_request`` that nobody has answered yet."""
+        return self._unasked or self._reteller.question
 
     # ---- the kernel's life
 
     def _observe(self, seen: KernelObserved) -> list[Command]:
         if seen.generation < self._generation:
             return []
+        if self.phase is Phase.ENDING:
+            self._after = seen
+            return []
         is_new = seen.generation > self._generation
-        was, self._state, self._generation = self._state, seen.state, seen.generation
+        before, was = self._generation, self._state
+        self._state, self._generation = seen.state, seen.generation
         if seen.state in READY:
             # Not only a new generation: "restarting" may be told before the generation grows.
             if not is_new and was in READY:
                 return []
-            self._wait_again()
-            return [OpenSockets(seen.generation)]
+            return self._end(seen, before) if self._has_more(was) else self._go_on(seen)
         if seen.state == was and not is_new:
             return []
+        return self._end(seen, before) if self._has_more(was) else self._tell_end(seen, is_news=bool(was))
+
+    def _has_more(self, was: str) -> bool:
+        """Whether a process has just ended of which the journal may have something that the client has not."""
+        return bool(was) and self.phase in (Phase.LIVE, Phase.CATCHING_UP) and self._base is not None
+
+    def _end(self, seen: KernelObserved, generation: int) -> list[Command]:
+        """Read what the journal has of the process that ended, before anything else is told."""
+        self._ended, self._ended_generation = seen, generation
+        commands = self._wait_again()
+        self.phase = Phase.ENDING
+        return [*commands, self._next_reading()]
+
+    def _ending_done(self) -> list[Command]:
+        if self._lost is not None:
+            return self._part(self._lost)
+        seen, after = self._ended, self._after
+        self._ended = self._after = None
+        self.phase = Phase.WAITING
+        assert seen is not None  # noqa: S101  ENDING has one
         commands: list[Command] = []
-        if was and (told := self._told_state(seen)) is not None:
-            commands.append(ToClient("iopub", [self._mint("status", {"execution_state": told}, NO_PARENT)]))
-        if self.phase is not Phase.WAITING:
-            commands.append(CloseSockets())
+        reason = seen.reason or (after.reason if after is not None else None)
+        unanswered = self._reteller.fail_asked(reason, is_said=reason != SHUT_DOWN)
+        for channel, parts in unanswered:
+            commands.append(ToClient(channel, [parts]))
+        if seen.state in READY:
+            commands += self._go_on(seen)
+        else:
+            commands += self._tell_end(seen, is_news=True)
+        return commands + (self._observe(after) if after is not None else [])
+
+    def _lose(self, event: KernelEnded) -> list[Command]:
+        """The kernel ended together with its agent: nobody but the journal can tell its last words."""
+        if self._lost is not None:
+            return []
+        self._lost = event
+        if self.phase is Phase.ENDING:
+            self._turn += 1  # instead of a reading that waits for the agent
+            return [self._next_reading()]
+        if self._has_more(self._state):
+            return self._end(KernelObserved("dead", self._generation, event.reason), self._generation)
+        return self._part(event)
+
+    def _part(self, event: KernelEnded) -> list[Command]:
+        """Close, so that front ends ask the hub why; what the agent could not close of the client's cells is closed."""
+        told = self._reteller.fail_asked(event.reason, is_said=True)
+        return self._tell_all(told) + self._close(CloseCode.SERVICE_RESTART, event.reason or "the kernel has ended")
+
+    def _go_on(self, seen: KernelObserved) -> list[Command]:
         self._wait_again()
-        return commands
+        return [OpenSockets(seen.generation)]
+
+    def _tell_end(self, seen: KernelObserved, *, is_news: bool) -> list[Command]:
+        commands: list[Command] = []
+        if is_news and seen.state == "dead" and seen.reason not in (None, SHUT_DOWN):
+            # JupyterLab asks the hub why whenever a connection ends, and never after the state "dead".
+            return self._close(CloseCode.SERVICE_RESTART, f"the kernel died: {seen.reason}")
+        if is_news and (told := self._told_state(seen)) is not None:
+            status = Tagged(self._mint("status", {"execution_state": told}, NO_PARENT))
+            commands.append(ToClient("iopub", [status]))
+        return commands + self._wait_again()
 
     @staticmethod
     def _told_state(seen: KernelObserved) -> str | None:
@@ -217,15 +273,32 @@ class Bridge:
             return seen.state
         return None
 
-    def _wait_again(self) -> None:
+    def _wait_again(self) -> list[Command]:
+        """Leave the sockets, remembering where the client stands."""
+        had_sockets = self.phase not in (Phase.WAITING, Phase.ENDING)
+        if self.phase in (Phase.LIVE, Phase.CATCHING_UP):
+            self._is_behind = self._base is not None
+        if self.phase is Phase.LIVE and self._last is not None:
+            self._identity, self._way = identity_of(self._last), None
+        if self._way is not None:
+            self._way.take_live()
+        self._turn += 1
+        if had_sockets:
+            self._unasked = self._reteller.question = None  # who asked is no more
         self.phase = Phase.WAITING
         self._signer = None
+        self._hears = False
+        return [CloseSockets()] if had_sockets else []
 
     def _opened(self, event: SocketsOpened) -> list[Command]:
         if event.generation != self._generation or self.phase is not Phase.WAITING:
             return []
-        self.phase, self._signer, self._probes = Phase.SUBSCRIBING, event.signer, 0
-        return [Wait(PATIENCE_SECONDS, self._generation)]
+        self._signer, self._probes = event.signer, 0
+        if not self._is_behind:
+            self.phase = Phase.SUBSCRIBING
+            return [Wait(PATIENCE_SECONDS, self._generation)]
+        self.phase = Phase.CATCHING_UP
+        return [Wait(CATCH_UP_PATIENCE_SECONDS, self._generation), self._next_reading()]
 
     def _failed(self, event: SocketsFailed) -> list[Command]:
         if event.generation != self._generation:
@@ -235,18 +308,144 @@ class Bridge:
         return self._close(CloseCode.SERVICE_RESTART, "the kernel's sockets did not open")
 
     def _impatient(self, event: PatienceEnded) -> list[Command]:
-        if self.phase is not Phase.SUBSCRIBING or event.generation != self._generation:
+        if self.phase not in (Phase.SUBSCRIBING, Phase.CATCHING_UP) or event.generation != self._generation:
             return []
-        if self._probes >= PROBES or self._signer is None:
-            return self._go_live()
+        if self._probes < PROBES and self._signer is not None:
+            if self._way is not None and self._way.hears:
+                return []  # the journal will have it too
+            return [*self._probe(), Wait(PROBE_SECONDS, self._generation)]
+        commands: list[Command] = []
+        if self.phase is Phase.SUBSCRIBING:
+            if self._base is None:
+                return self._go_live()
+            # What the requests bring before the kernel is heard comes from the journal.
+            self.phase, self._way = Phase.CATCHING_UP, CatchUp(self._base)
+            commands.append(self._next_reading())
+        return self._heard() + commands
+
+    def _probe(self) -> list[Command]:
         self._probes += 1
-        frames = self._signer.pack(self._mint("kernel_info_request", {}, NO_PARENT))
-        return [Probe(frames), Wait(PROBE_SECONDS, self._generation)]
+        assert self._signer is not None  # noqa: S101  there are sockets
+        return [Probe(self._signer.pack(self._mint("kernel_info_request", {}, NO_PARENT)))]
+
+    def _heard(self) -> list[Command]:
+        """The kernel is heard from now on, or believed to be: what was held for it goes."""
+        if self._hears:
+            return []
+        self._hears = True
+        held, self._held, self._held_bytes = self._held, deque(), 0
+        return [*self._ask_again(), *(command for message in held for command in self._to_kernel(message))]
+
+    def _ask_again(self) -> list[Command]:
+        """The question that waits for an answer, unless the client has it."""
+        question, self._unasked = self._unasked, None
+        if question is None:
+            return []
+        has_it = self._reteller.has_question(question)
+        tagged = self._reteller.take_question(question)
+        return [] if has_it else [ToClient("stdin", [tagged])]
 
     def _go_live(self) -> list[Command]:
-        self.phase = Phase.LIVE
-        held, self._held, self._held_bytes = self._held, deque(), 0
-        return [self._to_kernel(message) for message in held]
+        self.phase, self._way, self._is_behind = Phase.LIVE, None, False
+        return self._heard()
+
+    # ---- the journal
+
+    @property
+    def _has_agent(self) -> bool:
+        return self._lost is None
+
+    def _next_reading(self) -> Command:
+        if self._way is None:
+            look_back = self._reteller.executions.lacks_replies
+            return FindPlace(self._turn, self._identity, self._base or 0, look_back, self._has_agent)
+        return ReadJournal(self._turn, self._way.place, self._has_agent)
+
+    def _placed(self, event: PlaceFound) -> list[Command]:
+        if event.place is None:
+            return self._without_journal()
+        self._way = CatchUp(event.place)
+        commands = self._tell_all(self._reteller.recall(event.past))
+        if event.lost:
+            commands.append(ToClient("iopub", [self._reteller.lost(event.lost)]))
+        if self._hears and self._signer is not None:
+            commands += self._probe()  # what the first one brought was not kept yet
+        return [*commands, ReadJournal(self._turn, event.place, self._has_agent)]
+
+    def _read(self, event: JournalRead) -> list[Command]:
+        way = self._way
+        if way is None or self.phase not in (Phase.CATCHING_UP, Phase.ENDING):
+            return []
+        told: list[tuple[str, Parts]] = []
+        before = way.place
+        for record in event.records:
+            if lost := record.seq - way.place - 1:
+                told.append(("iopub", self._reteller.lost(lost, record)))
+            if way.read(record):
+                return self._tell_all(told) + self._meet(way)
+            if record.kind == Kind.MESSAGE:
+                told += self._tell_again(record, is_cut=self.phase is Phase.ENDING)
+            elif self._is_end(record):
+                return self._tell_all(told) + self._ending_done()
+        commands = self._tell_all(told)
+        if not event.complete:
+            return [*commands, ReadJournal(self._turn, way.place)]
+        if self.phase is Phase.ENDING:
+            return commands + self._ending_done()
+        way.fruitless = way.fruitless + 1 if way.place == before else 0
+        if way.hears and way.fruitless > FRUITLESS:
+            return commands + self._meet(way)
+        pause = PAUSES[min(way.fruitless, len(PAUSES) - 1)]
+        return [*commands, ReadJournal(self._turn, way.place, fresh=True, pause=pause)]
+
+    def _is_end(self, record: Record) -> bool:
+        """Whether the process that ended has nothing after this record."""
+        if self.phase is not Phase.ENDING or record.kind != Kind.DEATH or record.note is None:
+            return False
+        return bool(record.note["generation"] >= self._ended_generation)
+
+    def _meet(self, way: CatchUp) -> list[Command]:
+        """The journal has come to what is live: go on with that."""
+        told: list[tuple[str, Parts]] = []
+        for parts in way.take_live():
+            if (kept := self._sorter.sort(parts)) is not None:
+                self._last = kept[0]
+                told += self._reteller.tell(kept, is_late=False)
+        return self._tell_all(told) + self._go_live()
+
+    def _without_journal(self) -> list[Command]:
+        """Nothing is known of what was missed: what is live is told."""
+        if self.phase is Phase.ENDING:
+            return self._ending_done()
+        if self.phase is not Phase.CATCHING_UP:
+            return []
+        way, self._way, self._is_behind = self._way, None, False
+        if way is not None:
+            return self._meet(way)
+        if self._hears:
+            return self._go_live()
+        self.phase = Phase.SUBSCRIBING
+        return []
+
+    def _tell_again(self, record: Record, *, is_cut: bool) -> list[tuple[str, Parts]]:
+        limit = self._limits.header_bytes
+        if len(record.parts[0]) > limit or len(record.parts[1]) > limit:
+            self.rejected += 1
+            return []
+        kept = self._sorter.sort(record.parts)
+        return [] if kept is None else self._reteller.tell(kept, is_late=True, is_cut=is_cut)
+
+    @staticmethod
+    def _tell_all(told: Iterable[tuple[str, Parts]]) -> list[Command]:
+        """Commands for messages of several channels, neighbours of one channel together."""
+        commands: list[Command] = []
+        for channel, parts in told:
+            last = commands[-1] if commands else None
+            if isinstance(last, ToClient) and last.channel == channel:
+                last.messages.append(parts)
+            else:
+                commands.append(ToClient(channel, [parts]))
+        return commands
 
     # ---- messages
 
@@ -254,37 +453,84 @@ class Bridge:
         signer = self._signer
         if signer is None:
             return []
-        messages: list[Parts] = []
+        received: list[Parts] = []
         for frames in event.messages:
             try:
-                parts = signer.unpack(frames, self._limits)
-                if _WELCOME in parts[0] and header_facts(parts[0]).msg_type == "iopub_welcome":
-                    continue  # to whoever subscribed last, told to everybody
+                received.append(signer.unpack(frames, self._limits))
             except BadMessage:
                 self.rejected += 1
-                continue
-            messages.append(parts)
-        commands: list[Command] = [ToClient(event.channel, messages)] if messages else []
-        if self.phase is Phase.SUBSCRIBING and event.channel == "iopub":
+        if event.channel != "iopub":
+            return self._answered(event.channel, received)
+        if not received:
+            # Even a message that is left out says that the subscription holds.
+            return self._go_live() if self.phase is Phase.SUBSCRIBING else []
+        if self.phase is Phase.CATCHING_UP:
+            return self._keep(received)
+        sort = self._sorter.sort
+        messages: list[Parts] = []
+        for parts in received:
+            if (kept := sort(parts)) is not None:
+                messages.append(kept)
+                if type(kept) is Tagged:
+                    self._reteller.follow(kept)
+        commands: list[Command] = []
+        if messages:
+            self._last = messages[-1][0]
+            commands.append(ToClient("iopub", messages))
+        if self.phase is Phase.SUBSCRIBING:
             commands += self._go_live()
         return commands
+
+    def _keep(self, received: list[Parts]) -> list[Command]:
+        """Live messages while the client is behind."""
+        way, was_heard = self._way, self._hears
+        commands = self._heard()
+        if not was_heard:
+            # From here on the kernel's answer is heard for sure, and the journal has it: there the two meet.
+            commands += self._probe()
+        if way is None:
+            return commands
+        was_hearing = way.hears
+        for parts in received:
+            if b"iopub_welcome" not in bytes(parts[0]):  # not in every journal
+                way.hear(parts)
+        if way.hears and not was_hearing and way.fruitless:
+            way.fruitless = 0
+            self._turn += 1  # instead of the reading that waits
+            commands.append(ReadJournal(self._turn, way.place, fresh=True))
+        return commands
+
+    def _answered(self, channel: str, received: list[Parts]) -> list[Command]:
+        if channel == "stdin":
+            received = [self._reteller.take_question(parts) for parts in received]
+        if channel != "shell":
+            return [ToClient(channel, received)] if received else []
+        replies = [self._sorter.reply(parts) for parts in received]
+        kept = [parts for parts in replies if self._reteller.take_reply(parts)]
+        return [ToClient(channel, kept)] if kept else []
 
     def _from_client(self, raw: str | bytes) -> list[Command]:
         try:
             message = self._framing.decode(raw)
         except BadMessage as bad:
             return self._close(CloseCode.POLICY, f"{bad.code}: {bad}")
-        if self.phase is Phase.LIVE:
-            return [self._to_kernel(message)]
+        if self._hears and self.phase in (Phase.LIVE, Phase.CATCHING_UP):
+            return self._to_kernel(message)
         self._held_bytes += len(raw)
         if self._held_bytes > self._limits.held_bytes:
             return self._close(CloseCode.TRY_AGAIN_LATER, "the kernel is not ready, and too much waits for it")
         self._held.append(message)
         return []
 
-    def _to_kernel(self, message: ClientMessage) -> ToKernel:
-        assert self._signer is not None  # noqa: S101  LIVE has one
-        return ToKernel(message.channel, self._signer.pack(message.parts))
+    def _to_kernel(self, message: ClientMessage) -> list[Command]:
+        assert self._signer is not None  # noqa: S101  who hears has one
+        sent = ToKernel(message.channel, self._signer.pack(message.parts))
+        if message.channel == "stdin":
+            self._reteller.question = None
+        if message.channel != "shell" or (facts := request_of(message.parts)) is None:
+            return [sent]
+        self._reteller.ask(facts.msg_id, message.parts[0])
+        return [NoteRequest(facts.msg_id, facts.session, cell_of(message.parts[2])), sent]
 
     def _close(self, code: CloseCode, reason: str) -> list[Command]:
         self.phase = Phase.CLOSED

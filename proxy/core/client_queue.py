@@ -2,7 +2,8 @@
 
 The kernel is always read (it would drop its own messages otherwise), so a client that reads slowly is given, in
 this order: adjacent stream messages of one request joined into one; outputs dropped, with a note on stderr in
-their place that says how much; a refusal (`push` returns False), upon which it is closed with 1013.
+their place that says how much; a refusal (`push` returns False), upon which it is closed with 1013. What one client
+may have waiting depends on what waits for others of its workspace (`QueueBudget`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import msgspec
 from proxy.core.frames import header_facts
 from proxy.core.limits import DEFAULT_LIMITS, ENTRY_OVERHEAD_BYTES, Limits
 from proxy.core.messages import Minter
+from proxy.core.queue_budget import QueueBudget
+from proxy.core.tagged import Tagged
 from proxy.core.wire import JSON_PARTS, Part, Parts
 from proxy.errors import BadMessage
 
@@ -39,20 +42,25 @@ class _Message:
 
 @dataclass(slots=True)
 class _Stream:
-    """Stream messages joined: the first one's header, parent and metadata, everybody's text."""
+    """Stream messages joined: the first one's header, parent and metadata, everybody's text.
+
+    `last` is the last one's header, None while none of them moves a cursor.
+    """
 
     parts: Parts
     name: str
     size: int
+    last: Part | None
     texts: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Gap:
-    """Outputs of one request that were dropped here."""
+    """Outputs of one request that were dropped here; `last` is the header of the last one."""
 
     parent: Part
     size: int
+    last: Part = b""
     messages: int = 0
     dropped_bytes: int = 0
 
@@ -71,11 +79,13 @@ class ClientQueue:
     `mint` makes the header of the note about dropped outputs.
     """
 
-    def __init__(self, mint: Minter, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, mint: Minter, limits: Limits = DEFAULT_LIMITS, budget: QueueBudget | None = None) -> None:
         self._mint = mint
         self._limits = limits
+        self._budget = budget or QueueBudget(limits.workspace_bytes)
         self._entries: deque[_Message | _Stream | _Gap] = deque()
-        self._bytes = 0
+        self._bytes = self._flying = 0
+        self._is_closed = False
         self.dropped = Dropped()
 
     def __bool__(self) -> bool:
@@ -88,14 +98,17 @@ class ClientQueue:
 
     def push(self, channel: str, parts: Parts) -> bool:
         """Add a message. False when even what must not be dropped finds no room; nothing was added then."""
+        if self._is_closed:
+            return True
         size = sum(map(len, parts)) + ENTRY_OVERHEAD_BYTES
         after = self._bytes + size
-        if self._entries and channel == "iopub":
-            if after > self._limits.join_from_bytes and self._join(parts):
+        if channel == "iopub":
+            if self._entries and after > self._limits.join_from_bytes and self._join(parts):
                 return True
-            if after > self._limits.droppable_bytes and _kind(parts) in DROPPABLE:
+            is_much = self._entries and after > self._limits.droppable_bytes
+            if (is_much or not self._may_take(size)) and _kind(parts) in DROPPABLE:
                 return self._drop(parts)
-        if after > self._limits.queue_bytes and self._entries:
+        if (self._entries and after > self._limits.queue_bytes) or not self._fits(size):
             return False
         self._append(_Message(channel, parts, size), size)
         return True
@@ -104,22 +117,53 @@ class ClientQueue:
         """Take the oldest message. Raises IndexError when there is none."""
         entry = self._entries.popleft()
         self._bytes -= entry.size
+        self._flying += entry.size
         match entry:
             case _Message(channel, parts, _):
                 return channel, parts
-            case _Stream(parts, name, _, texts):
+            case _Stream(parts, name, _, last, texts):
                 content = msgspec.json.encode({"name": name, "text": "".join(texts)})
-                return "iopub", [*parts[:3], content]
-            case _Gap(parent, _, messages, dropped):
+                return "iopub", Tagged([*parts[:3], content], last)
+            case _Gap(parent, _, last, messages, dropped):
                 text = (
                     f"\n[{messages} messages ({dropped} bytes) of this output were dropped here, "
                     "because this browser reads more slowly than the kernel writes.]\n"
                 )
-                return "iopub", self._mint("stream", {"name": "stderr", "text": text}, parent)
+                return "iopub", Tagged(self._mint("stream", {"name": "stderr", "text": text}, parent), last)
+
+    def landed(self) -> None:
+        """Everything popped so far is written: it no longer counts."""
+        self._budget.take(-self._flying)
+        self._flying = 0
+
+    def close(self) -> None:
+        """Let go of everything; what is pushed from now on is thrown away."""
+        self._is_closed = True
+        self._entries.clear()
+        self._budget.take(-self._bytes - self._flying)
+        self._bytes = self._flying = 0
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether so much waits for clients of this workspace that little should be written ahead."""
+        return self._budget.is_tight
+
+    def _fits(self, size: int) -> bool:
+        held = self._bytes + self._flying
+        return size <= self._budget.free_bytes or held + size <= 2 * self._limits.floor_bytes
+
+    def _may_take(self, size: int) -> bool:
+        """Whether an output fits, without taking from others what they may need."""
+        held = self._bytes + self._flying
+        return max(held, size) <= self._budget.free_bytes or held + size <= self._limits.floor_bytes
 
     def _append(self, entry: _Message | _Stream | _Gap, size: int) -> None:
         self._entries.append(entry)
+        self._grow(size)
+
+    def _grow(self, size: int) -> None:
         self._bytes += size
+        self._budget.take(size)
 
     def _join(self, parts: Parts) -> bool:
         """Add the text of a stream message to the one that waits last, if they belong together."""
@@ -128,7 +172,7 @@ class ClientQueue:
             return False
         if last.parts[1] != parts[1] or last.size > self._limits.joined_bytes:
             return False  # another request's; a kernel writes one request's parent header always alike
-        if self._bytes + len(parts[3]) > self._limits.droppable_bytes:
+        if self._bytes + len(parts[3]) > self._limits.droppable_bytes or not self._may_take(len(parts[3])):
             return False
         content = _stream_of(parts)
         if content is None:
@@ -137,28 +181,34 @@ class ClientQueue:
             first = _stream_of(last.parts) if last.channel == "iopub" else None
             if first is None:
                 return False
-            last = self._entries[-1] = _Stream(last.parts, first.name, last.size, [first.text])
+            last = self._entries[-1] = _Stream(last.parts, first.name, last.size, _mark_of(last.parts), [first.text])
         if last.name != content.name:
             return False
         last.texts.append(content.text)
+        last.last = parts[0]
         last.size += len(parts[3])
-        self._bytes += len(parts[3])
+        self._grow(len(parts[3]))
         return True
 
     def _drop(self, parts: Parts) -> bool:
-        last = self._entries[-1]
+        last = self._entries[-1] if self._entries else None
         if not (isinstance(last, _Gap) and last.parent == parts[1]):
             size = ENTRY_OVERHEAD_BYTES + len(parts[1])
-            if self._bytes + size > self._limits.queue_bytes:
+            if self._bytes + size > self._limits.queue_bytes or not self._fits(size):
                 return False
             last = _Gap(parts[1], size)
             self._append(last, size)
         size = sum(map(len, parts))
         last.messages += 1
+        last.last = parts[0]
         last.dropped_bytes += size
         self.dropped.messages += 1
         self.dropped.dropped_bytes += size
         return True
+
+
+def _mark_of(parts: Parts) -> Part | None:
+    return parts.mark if type(parts) is Tagged else parts[0]
 
 
 def _kind(parts: Parts) -> str:

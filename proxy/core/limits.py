@@ -35,6 +35,12 @@ class Limits:
     """Adjacent stream messages are joined once this much waits."""
     joined_bytes: int = 1 * MIB
     """Largest stream text made by joining."""
+    workspace_bytes: int = 64 * MIB
+    """Most bytes waiting for all slow clients of one workspace together."""
+    proxy_bytes: int = 512 * MIB
+    """Most bytes waiting for all slow clients of all workspaces."""
+    floor_bytes: int = 64 * 1024
+    """So much output may wait for every client, however much others hold, and as much of what is never dropped."""
 
 
 DEFAULT_LIMITS = Limits()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
 
 from proxy.contract.activity import ActivityAnswer, ActivityReport
 from proxy.errors import HubAway
 from proxy.io.connections import Connections
 from proxy.io.hub_client import HubClient
+from proxy.kit.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -17,15 +19,26 @@ DEADLINE_SECONDS = 5.0
 
 
 class Activity:
-    """The reports of one proxy, called `proxy_id`. While the hub is away, connections stay."""
+    """The reports of one proxy, called `proxy_id`. While the hub is away, connections stay.
+
+    `told` is called with the principals of each report that was answered, and those of them that are revoked.
+    """
 
     def __init__(
-        self, hub: HubClient, connections: Connections, proxy_id: str, every_seconds: float = REPORT_SECONDS
+        self,
+        hub: HubClient,
+        connections: Connections,
+        proxy_id: str,
+        clock: Clock,
+        every_seconds: float = REPORT_SECONDS,
+        told: Callable[[Iterable[str], Iterable[str]], None] | None = None,
     ) -> None:
         self._hub = hub
         self._connections = connections
         self._proxy_id = proxy_id
+        self._clock = clock
         self._every_seconds = every_seconds
+        self._told = told
         self._is_heard = False
 
     async def report_for_ever(self) -> None:
@@ -36,7 +49,10 @@ class Activity:
 
     async def report(self) -> None:
         """Report once and do as the hub answers. Never raises: the next report makes good."""
-        report = ActivityReport(self._proxy_id, self._connections.report())
+        connections, now = self._connections, self._clock.monotonic()
+        report = ActivityReport(
+            self._proxy_id, connections.report(), connections.sessions(), connections.ended_sessions()
+        )
         try:
             answer: ActivityAnswer = await self._hub.ask("/internal/activity", report, ActivityAnswer, DEADLINE_SECONDS)
         except HubAway as away:
@@ -45,5 +61,8 @@ class Activity:
             self._is_heard = False
             return
         self._is_heard = True
+        connections.forget_ended(now)
+        if self._told is not None:
+            self._told({connection.principal for connection in report.connections}, answer.revoked)
         if answer.revoked and (ended := self._connections.end_principals(answer.revoked)):
             log.info("closed %d connections of signed-out principals", ended)

@@ -7,16 +7,22 @@ that a client that vanished without a word is noticed, and its kernel can be cul
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from proxy.contract.activity import OpenConnection
+from proxy.contract.activity import EndedSession, OpenConnection, OpenSession
 from proxy.contract.close_codes import CloseCode
 from proxy.errors import Refused
 from proxy.kit.clock import Clock
+
+SILENT = "no sign of life"
+"""The reason of a connection's end that nobody wanted."""
+ENDED_SESSIONS = 10_000
+"""So many ends are remembered for a hub that is away."""
+HowEnded = Literal["closed", "dropped", "silent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,12 @@ class Connection(Protocol):
     """Monotonic time of its last sign of life."""
     is_held: bool
     """Whether the client is not read for now, because the kernel takes no more: its silence means nothing."""
+    asked_order: int
+    """Grows with each request for a WebSocket: of two of one session, the one asked for last is the client's."""
+
+    @property
+    def seen(self) -> str:
+        """The identity, in hexadecimal, of the last IOPub message that the client is known to have; empty for none."""
 
     def send_ping(self) -> None:
         """Ask the client for a sign of life. Never raises."""
@@ -65,6 +77,8 @@ class Connections:
         self._silence_seconds = silence_seconds
         self._open: set[Connection] = set()
         self._by_session: dict[Holder, Connection] = {}
+        self._ended: deque[tuple[float, OpenSession, HowEnded, str]] = deque(maxlen=ENDED_SESSIONS)
+        self._asked = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -87,8 +101,13 @@ class Connections:
             if not self._taken[workspace_id]:
                 del self._taken[workspace_id]
 
+    def next_order(self) -> int:
+        """The place of a request for a WebSocket among all of them."""
+        self._asked += 1
+        return self._asked
+
     def add(self, connection: Connection) -> None:
-        """Register a connection; an older one of the same client session to the same kernel is closed.
+        """Register a connection; one of the same client session to the same kernel that was asked for before is closed.
 
         A client session is unique per page; a second connection of it means that the first is stale. It is
         closed with 1000, so that, if it lives after all, the two do not replace each other for ever.
@@ -97,23 +116,46 @@ class Connections:
         connection.heard_at = self._clock.monotonic()
         self._open.add(connection)
         if holder is not None and holder.session:
-            stale = self._by_session.get(holder)
-            self._by_session[holder] = connection
+            other = self._by_session.get(holder)
+            stale = connection if other is not None and other.asked_order > connection.asked_order else other
+            if stale is not connection:
+                self._by_session[holder] = connection
             if stale is not None:
                 stale.end(CloseCode.NORMAL, "replaced by a newer connection of this session")
 
-    def remove(self, connection: Connection) -> None:
-        """Forget a connection. Harmless when it is not registered."""
+    def remove(self, connection: Connection, how: HowEnded = "dropped") -> None:
+        """Forget a connection, which ended like this. Harmless when it is not registered."""
         self._open.discard(connection)
         holder = connection.holder
         if holder is not None and self._by_session.get(holder) is connection:
             del self._by_session[holder]
+            session = _session_of(holder)
+            if session is not None and session not in self.sessions():
+                self._ended.append((self._clock.monotonic(), session, how, connection.seen))
 
     def report(self) -> list[OpenConnection]:
         """How many connections each principal holds to each kernel or workspace's terminals."""
         holders = [c.holder for c in self._open if c.holder is not None]
         counts = Counter((h.principal, h.workspace_id, h.kernel_id) for h in holders)
         return [OpenConnection(*key, count) for key, count in counts.items()]
+
+    def sessions(self) -> list[OpenSession]:
+        """The front ends that are connected to kernels."""
+        return list({session for holder in self._by_session if (session := _session_of(holder)) is not None})
+
+    def ended_sessions(self) -> list[EndedSession]:
+        """Those that are no more, until `forget_ended`, without those that have come back."""
+        now, back = self._clock.monotonic(), set(self.sessions())
+        return [
+            EndedSession(session.workspace_id, session.kernel_id, session.session, how, seen, max(now - at, 0.0))
+            for at, session, how, seen in self._ended
+            if session not in back
+        ]
+
+    def forget_ended(self, until: float) -> None:
+        """The hub knows of all that ended before or at this moment of the monotonic clock."""
+        while self._ended and self._ended[0][0] <= until:
+            self._ended.popleft()
 
     def count_all(self) -> None:
         """Bring the metrics up to date."""
@@ -139,7 +181,7 @@ class Connections:
         now = self._clock.monotonic()
         for connection in list(self._open):
             if now - connection.heard_at >= self._silence_seconds and not connection.is_held:
-                connection.end(CloseCode.SERVICE_RESTART, "no sign of life")
+                connection.end(CloseCode.SERVICE_RESTART, SILENT)
             else:
                 connection.send_ping()
 
@@ -156,3 +198,9 @@ class Connections:
                 task.cancel()
         for connection in list(self._open):
             connection.end(CloseCode.SERVICE_RESTART, "the proxy restarts")
+
+
+def _session_of(holder: Holder) -> OpenSession | None:
+    if holder.kernel_id is None or not holder.session:
+        return None
+    return OpenSession(holder.workspace_id, holder.kernel_id, holder.session)

@@ -12,19 +12,22 @@ from pathlib import Path
 from proxy.contract.agent import KernelInfo
 from proxy.contract.close_codes import CloseCode
 from proxy.contract.route import KernelRoute, TerminalRoute
-from proxy.core.bridge import (
-    Bridge,
+from proxy.core.bridge import Bridge, Phase, Standing
+from proxy.core.bridge_terms import (
     ClientSent,
     Close,
     CloseSockets,
     Command,
     Event,
+    FindPlace,
+    KernelEnded,
     KernelObserved,
     KernelSent,
+    NoteRequest,
     OpenSockets,
     PatienceEnded,
-    Phase,
     Probe,
+    ReadJournal,
     SocketsFailed,
     SocketsOpened,
     ToClient,
@@ -34,12 +37,17 @@ from proxy.core.bridge import (
 from proxy.core.client_queue import ClientQueue
 from proxy.core.frames import V1_SUBPROTOCOL, DefaultFraming, V1Framing
 from proxy.core.messages import make_minter
+from proxy.core.sorting import Sorter
 from proxy.core.wire import Signer
 from proxy.errors import BadMessage, Refused
-from proxy.io.agents import SharedAgent
+from proxy.io.agents import Listener, SharedAgent
 from proxy.io.client_writer import ClientWriter
 from proxy.io.connections import Holder
+from proxy.io.cursors import Cursor, SessionKey
+from proxy.io.journals import JournalReading
+from proxy.io.keepers import Waiting, kept_question
 from proxy.io.kernel_sockets import KernelSockets
+from proxy.io.trail import Trail
 from proxy.io.websocket import ChannelHandler
 from proxy.kit.agent_client import AgentRefused, AgentSilent
 from proxy.kit.sockets import SocketRefused
@@ -50,6 +58,8 @@ log = logging.getLogger(__name__)
 OPEN_TRIES = 60
 OPEN_PAUSE_SECONDS = 0.25
 SESSION_CHARACTERS = 128
+FINISH_SECONDS = 3.0
+OWED = 256
 
 
 class KernelHandler(ChannelHandler):
@@ -59,6 +69,11 @@ class KernelHandler(ChannelHandler):
     _sockets: KernelSockets | None = None
     _opening: asyncio.Task[None] | None = None
     _patience: asyncio.TimerHandle | None = None
+    _reading: JournalReading | None = None
+    _cursor: Cursor | None = None
+    _trail: Trail | None = None
+    _session: SessionKey | None = None
+    _has_noted = False
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         """The v1 framing wherever it is offered."""
@@ -71,9 +86,11 @@ class KernelHandler(ChannelHandler):
         self._route = route
         self._seen: KernelInfo | None = None
         self._agent: SharedAgent = await self._resources.enter_async_context(
-            self._services.agents.use(route.run_folder, route.owner_uid)
+            self._services.agents.use(route.run_folder, route.owner_uid, route.workspace_id)
         )
-        attachment = await self._agent.attach(route.kernel_id, self, self._on_kernel, self._on_gone)
+        attachment = await self._agent.attach(
+            route.kernel_id, self, Listener(self._on_kernel, self._on_ended, self._on_gone)
+        )
         self._resources.push_async_callback(self._agent.detach, route.kernel_id, self)
         self._key = attachment
         session = self.get_query_argument("session_id", "")[:SESSION_CHARACTERS]
@@ -81,33 +98,119 @@ class KernelHandler(ChannelHandler):
 
     def begin(self) -> None:
         """See `ChannelHandler.begin`."""
-        limits = self._services.limits
+        services, limits = self._services, self._services.limits
         framing = V1Framing(limits) if self.selected_subprotocol else DefaultFraming(limits)
-        mint = make_minter(uuid.uuid4().hex, lambda: uuid.uuid4().hex, self._services.clock.now)
-        self._queue = ClientQueue(mint, limits)
-        self._writer = ClientWriter(self.protocol13().stream, framing, self._queue, self.is_writable, self._on_overflow)
-        self._bridge = Bridge(framing, mint, limits)
+        mint = make_minter(uuid.uuid4().hex, lambda: uuid.uuid4().hex, services.clock.now)
+        self._queue = ClientQueue(mint, limits, services.budgets.of(self._route.workspace_id))
+        standing = self._take_cursor()
+        stream = self.protocol13().stream
+        if self._cursor is not None:
+            self._trail = Trail(stream, self._cursor, standing.executions, self.is_writable)
+        self._writer = ClientWriter(stream, framing, self._queue, self.is_writable, self._on_overflow, self._trail)
+        sorter = Sorter((self.holder and self.holder.session) or "", self._key.session)
+        self._bridge = Bridge(framing, mint, limits, sorter, standing)
+        self._reading = JournalReading(
+            self._route, self._agent, services.journals, services.tasks, self._feed, self._writer.room
+        )
         self._up_messages = self._up_bytes = 0
         self._counted: tuple[int, ...] = (0,) * 7
         self._see(self._seen or self._key.kernel)
+
+    def _take_cursor(self) -> Standing:
+        """Where the client stands: at the beginning, or where its session was left."""
+        self._routing_id = _identity()
+        # An agent that tells its session is one that keeps journals.
+        base = self._key.kernel.journal_last if self._key.session else None
+        if self.holder is None or self.holder.session is None or base is None:
+            return Standing(base=base)
+        services = self._services
+        key = self._session = SessionKey(self._route.user_id, self._route.kernel_id, self.holder.session)
+        waiting, is_own = services.keepers.take(key)
+        if waiting is not None and waiting.generation != self._key.kernel.generation:
+            services.keepers.forget(waiting.key)
+            waiting = None
+        if waiting is not None:
+            self._routing_id = waiting.routing_id
+            if not is_own:
+                services.cursors.rename(waiting.key, _identity())
+        question = waiting.question if waiting is not None else None
+        self._cursor, former = services.cursors.claim(key, base, self._routing_id)
+        if self._cursor is not None and waiting is not None:
+            self._cursor.rename(self._routing_id)
+        if former is None:
+            return Standing(base=base, question=question)
+        if waiting is None:
+            self._routing_id = former.routing_id
+        return Standing(former.identity, former.base, is_return=True, executions=former.executions, question=question)
+
+    def _note_question(self) -> None:
+        """Write down that the kernel asks for input, or that it does no longer."""
+        question = self._bridge.question
+        if question is None:
+            if self._has_noted and self._session is not None:
+                self._services.keepers.forget(self._session)
+            self._has_noted = False
+        elif (waiting := self._waiting(kept_question(question))) is not None:
+            self._services.keepers.note(waiting)
+            self._has_noted = True
+
+    def _waiting(self, question: list[bytes] | None) -> Waiting | None:
+        if self._session is None:
+            return None
+        now, generation = self._services.clock.now().timestamp(), self._key.kernel.generation
+        owed = self._bridge.owed[:OWED]
+        return Waiting(self._route, self._session.session, self._routing_id, owed, generation, now, question)
 
     def receive(self, message: str | bytes) -> Awaitable[None] | None:
         """See `ChannelHandler.receive`."""
         self._up_messages += 1
         self._up_bytes += len(message)
-        return self._feed(ClientSent(message))
+        blocked = self._feed(ClientSent(message))
+        if self._has_noted and self._bridge.question is None:
+            self._note_question()
+        return blocked
 
     async def flush_out(self) -> None:
         """See `ChannelHandler.flush_out`."""
         if self._sockets is not None:
-            self._sockets.drain_iopub()
+            self._sockets.drain()
         await self._writer.flush()
+        if self._trail is not None:
+            await self._trail.acknowledged()
 
     def release(self) -> None:
         """See `ChannelHandler.release`."""
         self._close_sockets()
+        self._queue.close()
         if self._opening is not None:
             self._opening.cancel()
+        if self._reading is not None:
+            self._reading.close()
+        if self._trail is not None:
+            self._trail.close()
+        if self._cursor is not None:
+            self._services.cursors.release(self._cursor)
+        question = self._bridge.question
+        waiting = self._waiting(kept_question(question) if question is not None else None)
+        if waiting is not None:
+            self._services.keepers.leave(waiting)
+
+    def on_pong(self, data: bytes) -> None:
+        """What was asked for by this number has arrived."""
+        super().on_pong(data)
+        if self._trail is not None and data:
+            self._trail.answered(data)
+
+    def send_ping(self) -> None:
+        """See `Connection.send_ping`."""
+        if self._cursor is not None:
+            self._cursor.touch()
+        super().send_ping()
+
+    @property
+    def seen(self) -> str:
+        """See `Connection.seen`."""
+        return self._cursor.acknowledged.hex() if self._cursor is not None else ""
 
     def count(self) -> None:
         """See `Connection.count`."""
@@ -143,14 +246,26 @@ class KernelHandler(ChannelHandler):
 
     def _see(self, info: KernelInfo) -> None:
         if self._sockets is not None and info.state in ("restarting", "dead"):
-            self._sockets.drain_iopub()  # its last words come before the news of its end
+            self._sockets.drain()  # its last words come before the news of its end
         self._feed(KernelObserved(info.state, info.generation, info.reason))
+
+    def _on_ended(self, reason: str | None) -> None:
+        if not self._is_open:
+            self.end(CloseCode.SERVICE_RESTART, reason or "the kernel has ended")
+            return
+        if self._sockets is not None:
+            self._sockets.drain()
+        self._feed(KernelEnded(reason))
 
     def _on_gone(self) -> None:
         self.end(CloseCode.SERVICE_RESTART, "the kernel's container does not answer")
 
     def _on_messages(self, channel: str, messages: list[Message]) -> None:
-        self._feed(KernelSent(channel, messages))
+        commands = self._bridge.handle(KernelSent(channel, messages))
+        if channel == "stdin" or (self._has_noted and channel == "shell"):
+            self._note_question()  # before the client sees it: who is killed in between must not forget it
+        for command in commands:
+            self._perform(command)
 
     def _on_overflow(self) -> None:
         self.end(CloseCode.TRY_AGAIN_LATER, "this client reads too slowly")
@@ -179,11 +294,33 @@ class KernelHandler(ChannelHandler):
                 self._patience = asyncio.get_running_loop().call_later(seconds, self._feed, PatienceEnded(generation))
             case Probe(frames):
                 self._probe(frames)
+            case FindPlace() | ReadJournal():
+                if self._reading is not None:
+                    self._reading.perform(command)
+            case NoteRequest(msg_id, session, cell_id):
+                self._agent.client.note_request(
+                    self._route.kernel_id, msg_id=msg_id, session=session, msg_type="execute_request", cell_id=cell_id
+                )
             case Close(code, reason):
-                self.end(code, reason)
+                self._finish(code, reason)
         if self._sockets is not None and self._bridge.phase is Phase.LIVE:
             self._sockets.end_probes()
         return None
+
+    def _finish(self, code: CloseCode, reason: str) -> None:
+        """Close, after what waits has been written."""
+        if not self._writer.is_writing:
+            self.end(code, reason)
+        elif not self._services.tasks.is_closed:
+            self._services.tasks.start(self._finish_later(code, reason), "kernel.finish")
+
+    async def _finish_later(self, code: CloseCode, reason: str) -> None:
+        try:
+            async with asyncio.timeout(FINISH_SECONDS):
+                await self._writer.flush()
+        except TimeoutError:
+            pass
+        self.end(code, reason)
 
     def _probe(self, frames: list[bytes | memoryview]) -> None:
         try:
@@ -224,7 +361,7 @@ class KernelHandler(ChannelHandler):
                 Path(route.run_folder),
                 route.kernel_id,
                 route.owner_uid,
-                _identity(),
+                self._routing_id,
                 self._on_messages,
                 self._services.limits,
             )

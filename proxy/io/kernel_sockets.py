@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from proxy.contract.agent import KERNEL_SOCKETS
@@ -30,21 +30,32 @@ AHEAD_BYTES = 4 * MIB
 FRAMES_FACTOR = 4
 """A message of up to so many times `Limits.frames` is received, to be left out alone; beyond, the connection ends."""
 
+CHANNELS = ("iopub", "shell", "control", "stdin")
+
 OnMessages = Callable[[str, list[Message]], None]
 
 
 class Channel:
     """One ZeroMQ socket on the event loop."""
 
-    def __init__(self, name: str, opened: OpenedSocket, owner_uid: int, terms: Terms, on_messages: OnMessages) -> None:
+    def __init__(
+        self,
+        name: str,
+        opened: OpenedSocket,
+        owner_uid: int,
+        terms: Terms,
+        on_messages: OnMessages,
+        on_lost: Callable[[], None],
+    ) -> None:
         self.name = name
+        self._on_lost = on_lost
         self._waiters: list[asyncio.Future[None]] = []
         self._client = ZmtpClient(
             opened,
             owner_uid,
             terms,
             on_messages=lambda messages: on_messages(name, messages),
-            on_lost=lambda reason: log.info("the %s connection to a kernel ended: %s", name, reason),
+            on_lost=self._lost,
             on_drained=self._release,
         )
 
@@ -66,6 +77,10 @@ class Channel:
         self._client.close()
         self._release()
 
+    def _lost(self, reason: str) -> None:
+        log.info("the %s connection to a kernel ended: %s", self.name, reason)
+        self._on_lost()
+
     def _release(self) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
@@ -74,10 +89,11 @@ class Channel:
 
 
 class KernelSockets:
-    """The four sockets of a connection. Raises SocketMissing or SocketRefused, with nothing left open.
+    """The sockets of a connection, those of `channels`. Raises SocketMissing or SocketRefused, with nothing left open.
 
     `identity` is random and chosen by this side: a kernel sends ``input_request`` to the identity of the shell
-    request, so shell and stdin share it, and a client that could choose it could take another's.
+    request, so shell and stdin share it, and a client that could choose it could take another's. `on_lost` is called
+    whenever a connection that stood has ended; it is made anew unless this is closed.
     """
 
     def __init__(
@@ -88,7 +104,10 @@ class KernelSockets:
         identity: bytes,
         on_messages: OnMessages,
         limits: Limits = DEFAULT_LIMITS,
+        channels: Sequence[str] = CHANNELS,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_lost = on_lost
         self._channels: dict[str, Channel] = {}
         self._probes: list[Channel] = []
         self._place = (folder, kernel_id, owner_uid)
@@ -96,9 +115,9 @@ class KernelSockets:
         self._bounds = Bounds(frame_bytes=most, message_bytes=most, frames=FRAMES_FACTOR * limits.frames)
         self._budget = Budget(most)
         try:
-            self._channels["iopub"] = self._open("iopub", self._listener(), on_messages)
-            for name in ("shell", "control", "stdin"):
-                self._channels[name] = self._open(name, self._dealer(identity), on_messages)
+            for name in channels:
+                terms = self._listener() if name == "iopub" else self._dealer(identity)
+                self._channels[name] = self._open(name, terms, on_messages)
         except BaseException:
             self.close()
             raise
@@ -112,7 +131,7 @@ class KernelSockets:
     def _open(self, name: str, terms: Terms, on_messages: OnMessages) -> Channel:
         folder, kernel_id, owner_uid = self._place
         opened = open_socket(folder, f"{kernel_id}-{KERNEL_SOCKETS[name]}", owner_uid)
-        return Channel(name, opened, owner_uid, terms, on_messages)
+        return Channel(name, opened, owner_uid, terms, on_messages, self._on_lost)
 
     def send(self, channel: str, frames: list[Part]) -> Awaitable[None] | None:
         """See `Channel.send`."""
@@ -132,11 +151,12 @@ class KernelSockets:
             channel.close()
         self._probes.clear()
 
-    def drain_iopub(self, slices: int = 40) -> None:
-        """Read what the kernel has published so far, so that what follows from elsewhere comes after it."""
-        iopub = self._channels["iopub"]
-        while slices > 0 and iopub.drain():
-            slices -= 1
+    def drain(self, slices: int = 40) -> None:
+        """Read what the kernel has sent so far, so that what follows from elsewhere comes after it."""
+        for channel in list(self._channels.values()):
+            left = slices
+            while left > 0 and channel.drain():
+                left -= 1
 
     def close(self) -> None:
         """Close everything. Closing twice is harmless."""

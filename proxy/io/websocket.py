@@ -6,6 +6,7 @@ ordinary HTTP answer (403, 404, 503), which front ends understand better than a 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
@@ -16,10 +17,15 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketP
 from proxy.contract.close_codes import CloseCode
 from proxy.contract.route import KernelRoute, RouteQuestion, TerminalRoute
 from proxy.core.limits import Limits
+from proxy.core.queue_budget import QueueBudgets
+from proxy.core.upgrade_rate import UpgradeRate
 from proxy.errors import Refused
 from proxy.io.agents import Agents
-from proxy.io.connections import Connections, Holder
+from proxy.io.connections import SILENT, Connections, Holder, HowEnded
+from proxy.io.cursors import Cursors
 from proxy.io.handler import Origin, PlainHandler
+from proxy.io.journals import JournalThreads
+from proxy.io.keepers import Keepers
 from proxy.io.routes import Routes
 from proxy.kit.agent_client import AgentRefused, AgentSilent
 from proxy.kit.clock import Clock
@@ -42,6 +48,9 @@ class SocketServices:
         tasks: TaskOwner,
         metrics: Metrics,
         limits: Limits,
+        cursors: Cursors,
+        journals: JournalThreads,
+        keepers: Keepers,
     ) -> None:
         self.routes = routes
         self.agents = agents
@@ -51,6 +60,11 @@ class SocketServices:
         self.tasks = tasks
         self.metrics = metrics
         self.limits = limits
+        self.budgets = QueueBudgets(limits)
+        self.upgrades = UpgradeRate()
+        self.cursors = cursors
+        self.journals = journals
+        self.keepers = keepers
         self.is_closing = False
 
 
@@ -61,6 +75,9 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
     holder: Holder | None = None
     heard_at = 0.0
     is_held = False
+    asked_order = 0
+    _how: HowEnded | None = None
+    _has_said_goodbye = False
 
     def initialize(self, services: SocketServices) -> None:
         """Take the collaborators."""
@@ -101,10 +118,13 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
         """Ask the hub; refuse by an HTTP answer."""
         services = self._services
         self.begin_request()
+        self.asked_order = services.connections.next_order()
         try:
             self._check_upgrade()
             if services.is_closing:
                 raise Refused(503, "proxy.closing", "This proxy is restarting; try again.")
+            if not services.upgrades.admit(self._credentials(), services.clock.monotonic()):
+                raise Refused(429, "websocket.too_often", "So many connections were opened in a row; wait a moment.")
             await self.reach()
             if self._is_ended:  # the client left meanwhile, and what it had then was released then
                 raise Refused(503, "websocket.left", "The client left.")
@@ -132,6 +152,12 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
             or not headers.get("Sec-WebSocket-Key")
         ):
             raise Refused(400, "websocket.expected", "Only WebSockets are served here.")
+
+    def _credentials(self) -> bytes:
+        """A digest of what is shown to be let in, whether or not it is good for anything."""
+        get = self.request.headers.get
+        shown = (get("Cookie", ""), get("Authorization", ""), self.get_query_argument("token", ""))
+        return hashlib.blake2b("\0".join(shown).encode(errors="replace"), digest_size=16).digest()
 
     def _question(self) -> RouteQuestion:
         request = self.request
@@ -166,8 +192,10 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
         services = self._services
         self.set_nodelay(True)
         self._is_open = True
-        services.connections.add(self)
         services.metrics.connections.labels(self.kind).inc()
+        services.connections.add(self)
+        if self._is_ended:
+            return  # a newer connection of its session was faster
         if services.is_closing:
             self.end(CloseCode.SERVICE_RESTART, "the proxy restarts")
         else:
@@ -198,6 +226,8 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
 
     def on_connection_close(self) -> None:
         """The connection is gone, maybe before the upgrade."""
+        if self.ws_connection is not None:
+            self._has_said_goodbye = self.ws_connection.client_terminated
         super().on_connection_close()
         self._release_once()
 
@@ -213,6 +243,11 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
 
     # ---- connections.Connection
 
+    @property
+    def seen(self) -> str:
+        """See `Connection.seen`."""
+        return ""
+
     def send_ping(self) -> None:
         """See `Connection.send_ping`."""
         try:
@@ -224,6 +259,7 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
         """See `Connection.end`."""
         if not self._is_ended:
             self._is_ended = True
+            self._how = "silent" if reason == SILENT else "dropped"
             self.close(int(code), reason.encode()[:120].decode(errors="ignore"))
             self._release_once()
 
@@ -244,10 +280,14 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
         """Tornado's connection, whose stream `ClientWriter` writes to."""
         return cast(WebSocketProtocol13, self.ws_connection)
 
+    def _how_left(self) -> HowEnded:
+        """How the client ended the connection: with a word, or without one."""
+        return "closed" if self._has_said_goodbye else "dropped"
+
     def _release_once(self) -> None:
         if self._is_open:
             self._is_open = False
-            self._services.connections.remove(self)
+            self._services.connections.remove(self, self._how or self._how_left())
             self._services.metrics.connections.labels(self.kind).dec()
             if self._has_begun:
                 self.count()

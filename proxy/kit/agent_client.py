@@ -25,6 +25,7 @@ from proxy.contract.agent import (
     Hello,
     JobInfo,
     JobOutput,
+    JournalExtent,
     KernelInfo,
     Resource,
     Status,
@@ -54,6 +55,8 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 MAX_UNANSWERED = 1000
+MAX_NOTE_CHARACTERS = 1024
+"""A text in a note that is longer is refused by the agent."""
 CONNECT_POLL_SECONDS = (0.01, 0.25)
 """How often the path is looked at while no agent answers: from the first value, doubling, to the second."""
 CHECK_SECONDS = 2.0
@@ -296,6 +299,10 @@ class AgentClient:
         info = await self.request("kernel.restart", KernelInfo, {"kernel_id": kernel_id}, timeout)
         return self._about(kernel_id, info)
 
+    async def farewell_kernel(self, kernel_id: str, reason: str, timeout: float = 1.0) -> None:
+        """Have cells that run told `reason` when the kernel is ended next because somebody asked for it."""
+        await self.request("kernel.farewell", Empty, {"kernel_id": kernel_id, "reason": reason[:500]}, timeout)
+
     async def shutdown_kernel(self, kernel_id: str, timeout: float = 30.0) -> None:
         """End the kernel; it is forgotten when this returns."""
         await self.request("kernel.shutdown", Empty, {"kernel_id": kernel_id}, timeout)
@@ -329,6 +336,25 @@ class AgentClient:
         """What was run in the kernel's process after execution number `after`, as much as one answer holds."""
         args = {"kernel_id": kernel_id, "after": after}
         return await self.request("kernel.executions", Executions, args, timeout)
+
+    async def sync_journal(self, kernel_id: str, timeout: float = 5.0) -> JournalExtent:
+        """Have all that the kernel's IOPub has brought the agent written into the journal; how far that reaches."""
+        return await self.request("journal.sync", JournalExtent, {"kernel_id": kernel_id}, timeout)
+
+    def note_request(self, kernel_id: str, *, msg_id: str, session: str, msg_type: str, cell_id: str) -> None:
+        """Have it written into the kernel's journal that a front end sends this request.
+
+        Nobody waits for it, and it never raises: without a connection there is no note, nor with a text that is
+        too long, nor while the agent does not read.
+        """
+        link, texts = self._link, (msg_id, session, msg_type, cell_id)
+        if self._closed or link is None or not link.established or link.waiting >= MAX_UNANSWERED:
+            return
+        if max(map(len, texts)) > MAX_NOTE_CHARACTERS:
+            return
+        self._last_id += 1
+        args = {"kernel_id": kernel_id, "msg_id": msg_id, "session": session, "msg_type": msg_type, "cell_id": cell_id}
+        link.send(self._last_id, encode_request(self._last_id, "journal.note", args))
 
     async def start_job(
         self, job_id: str, program: str, arguments: Mapping[str, object], timeout: float = 10.0

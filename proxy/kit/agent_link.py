@@ -74,6 +74,11 @@ class AgentLink:
         """Why no connection stands, in words; "" when nothing is known."""
         return self._client.obstacle
 
+    @property
+    def waiting(self) -> int:
+        """How many messages the agent has not taken yet."""
+        return len(self._outbox)
+
     def send(self, tag: int, frame: bytes) -> None:
         """Send `frame` as soon as the connection stands; `on_sent` is called with `tag` then."""
         self._outbox.append((tag, frame))

@@ -24,11 +24,13 @@ import psutil
 import zmq
 import zmq.asyncio
 
+from hub.agent.journal import Journal
 from proxy.cli import run as run_proxy
 from proxy.config import ProxySettings
 from tests.harness.proxy_rig import TOKEN, FakeAgent, FakeHub, FakeKernel, KernelClient, Rig, short_folder
 
 DELIMITER = b"<IDS|MSG>"
+JOURNAL_BYTES = 64 * 1024 * 1024
 
 
 def message(key: str, msg_type: str, content: dict[str, object], session: str = "s") -> tuple[str, list[bytes]]:
@@ -120,6 +122,7 @@ async def measure_flood(rig: Rig, proxy: psutil.Process, count: int, size: int) 
     """Print messages per second and the proxy's CPU time for one flood."""
     kernel = FakeKernel(str(uuid.uuid4()), key="k")
     rig.agent.kernels[kernel.kernel_id] = kernel
+    rig.agent.journals[kernel.kernel_id] = Journal(str(rig.folder), kernel.kernel_id, JOURNAL_BYTES)
     spawn = multiprocessing.get_context("spawn")
     go = spawn.Event()
     source = spawn.Process(target=flood, args=(str(rig.folder / kernel.kernel_id), "k", count, size, go), daemon=True)
@@ -155,7 +158,11 @@ async def main(rounds: int, requests: int) -> None:
         await hub.start()
         port = 18000 + os.getpid() % 2000
         settings = ProxySettings(
-            internal_token=TOKEN, port=port, hub_url=f"http://127.0.0.1:{hub.port}", static_roots={}
+            internal_token=TOKEN,
+            port=port,
+            hub_url=f"http://127.0.0.1:{hub.port}",
+            static_roots={},
+            state_dir=folder / "proxy",
         )
         process = multiprocessing.get_context("spawn").Process(target=proxy_process, args=(settings,), daemon=True)
         process.start()
@@ -177,6 +184,8 @@ async def main(rounds: int, requests: int) -> None:
                     await asyncio.sleep(0.05)
             print(f"proxy at rest: rss {proxy.memory_info().rss / 2**20:.0f} MiB")
             kernel = await agent.start_kernel()
+            # With a journal (that nobody writes here) the proxy keeps cursors, as it does beside a real agent.
+            agent.journals[kernel.kernel_id] = Journal(str(folder), kernel.kernel_id, JOURNAL_BYTES)
             bare_times: list[float] = []
             times: dict[bool, list[float]] = {True: [], False: []}
             async with rig.connect(kernel) as v1, rig.connect(kernel, v1=False) as legacy:

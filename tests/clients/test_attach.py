@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -169,6 +171,30 @@ async def test_ctrl_c_in_a_console_interrupts(laptop: Laptop, browser: HubClient
     assert await kernels(browser) == []
 
 
+async def test_a_cell_shows_its_output_when_the_console_gave_up_asking_about_it(
+    laptop: Laptop, browser: HubClient
+) -> None:
+    def use_console() -> None:
+        with laptop.terminal(*ATTACH, "--new", "python3", "--console") as console:
+            console.wait_for_prompt(1)
+            console.type("import os; print('process', os.getpid(), 'of it')")
+            console.child.expect(r"process (\d+) of it")
+            kernel = int(console.child.match[1])
+            console.wait_for_prompt(2)
+            os.kill(kernel, signal.SIGSTOP)
+            try:
+                console.type("import time; print('beg' + 'un'); time.sleep(600)")
+                console.see("did not respond to an is_complete_request")
+            finally:
+                os.kill(kernel, signal.SIGCONT)
+            console.see("begun")
+            console.press_ctrl_c()
+            console.see("KeyboardInterrupt")
+            console.wait_for_prompt(3)
+
+    await threaded(use_console)
+
+
 def test_the_connection_file_is_private_and_goes(laptop: Laptop) -> None:
     with laptop.attached("--new", "python3") as attached:
         file = attached.file
@@ -232,7 +258,7 @@ def test_a_broken_connection_mends_and_no_client_waits_for_ever(hub: RunningHub,
         lost = client.execute("import time; time.sleep(1)")
         wait_for(client, "execute_input")
         hub.kill("proxy")
-        assert "the connection to the hub broke" in reply_to(client, lost)["evalue"]
+        assert reply_to(client, lost)["status"] == "ok", "the cell went on, and its reply found the way back"
         assert answer(client, "kept") == "'kept'"
         assert client.is_alive()
         assert "Connected again." in attached.said()
@@ -247,7 +273,7 @@ async def test_a_restart_by_the_notebook_frees_the_console(laptop: Laptop, brows
         assert (await browser.request("POST", f"api/kernels/{kernel_id}/restart"))[0] == 200
         async with browser.kernel(kernel_id) as notebook:
             await notebook.execute("fresh = True")
-        assert "was started anew" in (await threaded(reply_to, client, lost))["evalue"]
+        assert (await threaded(reply_to, client, lost))["status"] in ("aborted", "error"), "nobody waits for ever"
         assert await threaded(answer, client, "fresh") == "True"
 
 

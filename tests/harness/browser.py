@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -33,6 +35,29 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@contextlib.contextmanager
+def killed_after(seconds: float) -> Iterator[None]:
+    """Kill the browsers of this process when a block takes longer, so that every call into them fails.
+
+    Playwright bounds most calls, but not `evaluate`, `close`, `is_visible` and others: a page that never answers would
+    hold up the tests for ever.
+    """
+
+    def kill() -> None:
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if "chrom" in child.name():
+                    child.kill()
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Person:

@@ -116,7 +116,7 @@ class KernelConnection:
         self.socket = socket
         self.session = session
 
-    async def send(self, kind: str, content: Message, channel: str = "shell") -> str:
+    async def send(self, kind: str, content: Message, channel: str = "shell", metadata: Message | None = None) -> str:
         """Send a message; gives its id."""
         message_id = uuid.uuid4().hex
         header = {
@@ -127,7 +127,8 @@ class KernelConnection:
             "version": "5.3",
             "date": "2026-01-01T00:00:00Z",
         }
-        parts = [channel.encode(), json.dumps(header).encode(), b"{}", b"{}", json.dumps(content).encode()]
+        parts = [channel.encode(), json.dumps(header).encode(), b"{}", json.dumps(metadata or {}).encode()]
+        parts.append(json.dumps(content).encode())
         offsets = [8 * (2 + len(parts))]
         for part in parts:
             offsets.append(offsets[-1] + len(part))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import psutil
 
@@ -20,12 +22,19 @@ def _proxy(settings: ProxySettings) -> None:
 
 
 @contextmanager
-def proxy_process(hub_port: int) -> Iterator[tuple[int, psutil.Process]]:
-    """Run a proxy for this hub; its port and its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = ProxySettings(internal_token=TOKEN, port=port, hub_url=f"http://127.0.0.1:{hub_port}", static_roots={})
+def proxy_process(hub_port: int, port: int = 0, state_dir: Path | None = None) -> Iterator[tuple[int, psutil.Process]]:
+    """Run a proxy for this hub; its port (0: any) and its process. It may be killed meanwhile."""
+    if not port:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+    settings = ProxySettings(
+        internal_token=TOKEN,
+        port=port,
+        hub_url=f"http://127.0.0.1:{hub_port}",
+        static_roots={},
+        state_dir=state_dir,
+    )
     process = multiprocessing.get_context("spawn").Process(target=_proxy, args=(settings,), daemon=True)
     process.start()
     try:
@@ -33,7 +42,7 @@ def proxy_process(hub_port: int) -> Iterator[tuple[int, psutil.Process]]:
     finally:
         process.terminate()
         process.join(10)
-        assert process.exitcode == 0, "the proxy ended badly"
+        assert process.exitcode in (0, -signal.SIGKILL), "the proxy ended badly"
 
 
 class World(Rig):
@@ -42,7 +51,9 @@ class World(Rig):
     process: psutil.Process
 
 
-class _Port:
+class Port:
+    """Stands for a proxy in another process."""
+
     def __init__(self, port: int) -> None:
         self.port = port
 
@@ -55,8 +66,8 @@ async def run_world() -> AsyncIterator[World]:
         await hub.start()
         try:
             with proxy_process(hub.port) as (port, process):
-                await eventually(lambda: _listens(port))
-                world = World(_Port(port), hub, agent, folder)  # type: ignore[arg-type]
+                await eventually(lambda: listens(port))
+                world = World(Port(port), hub, agent, folder)  # type: ignore[arg-type]
                 world.process = process
                 yield world
         finally:
@@ -64,7 +75,8 @@ async def run_world() -> AsyncIterator[World]:
             await agent.close()
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

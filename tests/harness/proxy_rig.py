@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import itertools
 import json
 import os
@@ -30,9 +32,11 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, stream_request_body
 from tornado.websocket import WebSocketHandler
 
+from hub.agent.journal import DEATH, PROCESS, Journal
 from proxy.app import Proxy
 from proxy.config import ProxySettings
 
+AGENT_SESSION = "a9" * 16
 TOKEN = "internal-token-of-the-tests"
 PATIENCE = 20.0
 
@@ -78,9 +82,14 @@ class FakeKernel:
 class FakeAgent:
     """Speaks the agent's protocol on ``agent.sock``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, keeps_journals: bool = False) -> None:
         self.folder = folder
         self.kernels: dict[str, FakeKernel] = {}
+        self.keeps_journals = keeps_journals
+        self.journals: dict[str, Journal] = {}
+        self.notes: list[dict[str, str]] = []
+        self._listeners: dict[str, zmq.asyncio.Socket] = {}
+        self._askers: dict[str, zmq.Socket[bytes]] = {}
         self.terminals: dict[str, str] = {}
         self.inputs: list[str] = []
         self.sizes: list[tuple[int, int]] = []
@@ -119,7 +128,16 @@ class FakeAgent:
         match op:
             case "kernel.attach":
                 kernel = self.kernels[args["kernel_id"]]
-                return {"kernel": kernel.info(), "key": kernel.key, "signature_scheme": "hmac-sha256"}
+                attachment = {"kernel": kernel.info(), "key": kernel.key, "signature_scheme": "hmac-sha256"}
+                if (journal := self.journals.get(kernel.kernel_id)) is not None:
+                    attachment["kernel"]["journal_last"] = journal.last
+                    attachment["session"] = AGENT_SESSION
+                return attachment
+            case "journal.sync":
+                self.write_journal(args["kernel_id"])
+                return self.journals[args["kernel_id"]].extent()
+            case "journal.note":
+                self.notes.append(args)
             case "terminal.attach":
                 return {"name": args["name"], "scrollback": self.terminals[args["name"]]}
             case "terminal.input":
@@ -127,6 +145,62 @@ class FakeAgent:
             case "terminal.resize":
                 self.sizes.append((args["rows"], args["cols"]))
         return {}
+
+    def keep_journal(self, kernel: FakeKernel, bound: int = 64 << 20) -> Journal:
+        """Listen to a kernel's IOPub from now on, and write what it says into its journal."""
+        known = self.journals.get(kernel.kernel_id)
+        journal = self.journals[kernel.kernel_id] = known or Journal(str(self.folder), kernel.kernel_id, bound)
+        if (former := self._listeners.pop(kernel.kernel_id, None)) is not None:
+            former.close(0)
+        listener = self._listeners[kernel.kernel_id] = self._context.socket(zmq.SUB)
+        listener.rcvhwm = 0
+        listener.subscribe(b"")
+        listener.connect(f"ipc://{self.folder / kernel.kernel_id}-2")
+        journal.add(PROCESS, {"generation": kernel.generation})
+        journal.flush()
+        return journal
+
+    def write_journal(self, kernel_id: str) -> None:
+        """Write all that has come."""
+        plain = zmq.Socket.shadow(self._listeners[kernel_id].underlying)
+        while plain.poll(0):
+            frames = plain.recv_multipart()
+            parts = frames[frames.index(b"<IDS|MSG>") + 2 :]
+            if AGENT_SESSION.encode() not in parts[1]:
+                self.journals[kernel_id].add_message(parts)
+        self.journals[kernel_id].flush()
+
+    def ask_kernel(self, kernel: FakeKernel) -> None:
+        """Ask the kernel whether it lives, as agents do, on control."""
+        header = {"msg_id": uuid.uuid4().hex, "msg_type": "kernel_info_request", "session": AGENT_SESSION}
+        header |= {"username": "kernelhub", "date": "2026-01-01T00:00:00Z", "version": "5.3"}
+        parts = [json.dumps(part).encode() for part in (header, {}, {}, {})]
+        signature = hmac.new(kernel.key.encode(), b"".join(parts), hashlib.sha256).hexdigest().encode()
+        if kernel.kernel_id not in self._askers:
+            asker = self._askers[kernel.kernel_id] = zmq.Context.instance().socket(zmq.DEALER)
+            asker.linger = 0
+            asker.connect(f"ipc://{self.folder / kernel.kernel_id}-4")
+        self._askers[kernel.kernel_id].send_multipart([b"<IDS|MSG>", signature, *parts])
+
+    async def die(self, kernel: FakeKernel, request: dict[str, Any], reason: str) -> None:
+        """Kill the kernel while it runs `request` (a header), and write what an agent writes then."""
+        assert kernel.process is not None
+        kernel.process.kill()
+        kernel.process.wait()
+        await asyncio.sleep(0.1)
+        self.write_journal(kernel.kernel_id)
+        journal = self.journals[kernel.kernel_id]
+        for kind, content in (
+            ("error", {"ename": "KernelDied", "evalue": reason, "traceback": [reason]}),
+            ("status", {"execution_state": "idle"}),
+        ):
+            header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "session": AGENT_SESSION, "version": "5.3"}
+            journal.add_message([json.dumps(part).encode() for part in (header, request, {}, content)])
+        death = {"generation": kernel.generation, "reason": reason, "exit_status": -9, "asked": False}
+        journal.add(DEATH, death)
+        journal.flush()
+        kernel.generation += 1
+        kernel.key = uuid.uuid4().hex
 
     async def tell(self, event: dict[str, Any]) -> None:
         """Push an event to every peer."""
@@ -171,11 +245,16 @@ class FakeAgent:
         async with asyncio.timeout(PATIENCE):
             await heart.recv()
         heart.close()
+        if self.keeps_journals:
+            self.keep_journal(kernel)
+            await asyncio.sleep(0.1)  # its subscription arrives
         return kernel
 
     async def close(self) -> None:
         self._task.cancel()
         self._socket.close()
+        for asker in self._askers.values():
+            asker.close(0)
         for kernel in self.kernels.values():
             if kernel.process is not None:
                 kernel.process.kill()
@@ -388,13 +467,20 @@ class Rig:
 
     @asynccontextmanager
     async def connect(
-        self, kernel: FakeKernel, *, v1: bool = True, session: str | None = None, **options: Any
+        self,
+        kernel: FakeKernel,
+        *,
+        v1: bool = True,
+        session: str | None = None,
+        address: str | None = None,
+        **options: Any,
     ) -> AsyncIterator[KernelClient]:
         path = self.allow_kernel(kernel)
         session = session or uuid.uuid4().hex
+        where = address or self.address
         protocols = ["v1.kernel.websocket.jupyter.org"] if v1 else None
         async with websockets.connect(
-            f"ws://{self.address}{path}?session_id={session}",
+            f"ws://{where}{path}?session_id={session}",
             subprotocols=protocols,  # type: ignore[arg-type]
             max_size=None,
             compression=None,
@@ -405,10 +491,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def run_rig(**settings: Any) -> AsyncIterator[Rig]:
+async def run_rig(*, keeps_journals: bool = False, **settings: Any) -> AsyncIterator[Rig]:
     """Start everything but a kernel."""
     async with short_folder() as folder:
-        agent, hub = FakeAgent(folder), FakeHub()
+        agent, hub = FakeAgent(folder, keeps_journals=keeps_journals), FakeHub()
         await hub.start()
         settings.setdefault("static_roots", {})
         proxy = Proxy(ProxySettings(internal_token=TOKEN, port=0, hub_url=f"http://127.0.0.1:{hub.port}", **settings))
@@ -436,7 +522,12 @@ class KernelClient:
         self.seen: list[dict[str, Any]] = []
 
     async def send(
-        self, msg_type: str, content: dict[str, Any], channel: str = "shell", buffers: tuple[bytes, ...] = ()
+        self,
+        msg_type: str,
+        content: dict[str, Any],
+        channel: str = "shell",
+        buffers: tuple[bytes, ...] = (),
+        metadata: dict[str, Any] | None = None,
     ) -> str:
         msg_id = uuid.uuid4().hex
         header = {
@@ -447,19 +538,24 @@ class KernelClient:
             "date": "2026-01-01T00:00:00Z",
             "version": "5.3",
         }
-        await self.socket.send(self._pack(channel, header, content, buffers))
+        await self.socket.send(self._pack(channel, header, content, buffers, metadata or {}))
         return msg_id
 
     def _pack(
-        self, channel: str, header: dict[str, Any], content: dict[str, Any], buffers: tuple[bytes, ...]
+        self,
+        channel: str,
+        header: dict[str, Any],
+        content: dict[str, Any],
+        buffers: tuple[bytes, ...],
+        metadata: dict[str, Any],
     ) -> str | bytes:
         if self.v1:
-            parts = [channel.encode(), *(json.dumps(p).encode() for p in (header, {}, {}, content)), *buffers]
+            parts = [channel.encode(), *(json.dumps(p).encode() for p in (header, {}, metadata, content)), *buffers]
             offsets = [8 * (2 + len(parts))]
             for part in parts:
                 offsets.append(offsets[-1] + len(part))
             return struct.pack(f"<{len(offsets) + 1}Q", len(offsets), *offsets) + b"".join(parts)
-        message = {"channel": channel, "header": header, "parent_header": {}, "metadata": {}, "content": content}
+        message = {"channel": channel, "header": header, "parent_header": {}, "metadata": metadata, "content": content}
         if not buffers:
             return json.dumps(message)
         parts = [json.dumps(message).encode(), *buffers]
@@ -489,6 +585,15 @@ class KernelClient:
         offsets = [*struct.unpack_from(f">{count}I", raw, 4), len(raw)]
         parts = [raw[a:b] for a, b in itertools.pairwise(offsets)]
         return {**json.loads(parts[0]), "buffers": parts[1:]}
+
+    async def leave(self) -> None:
+        """Close the connection, and read what had arrived until then."""
+        await self.socket.close()
+        try:
+            while True:
+                await self.receive()
+        except websockets.ConnectionClosed:
+            pass
 
     async def receive(self, timeout: float = PATIENCE) -> dict[str, Any]:
         async with asyncio.timeout(timeout):

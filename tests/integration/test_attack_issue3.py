@@ -82,7 +82,7 @@ def test_an_archive_of_nothing_but_holes_is_soon_over(hub: RunningHub, ada: Acco
     began = time.monotonic()
     answer = get(hub, ada, f"directories/holes?archiveFormat={archive_format}")
     assert answer.status == 200 and len(answer.body) < 10_000
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_code_in_a_container_puts_no_script_into_the_hubs_pages(hub: RunningHub, ada: Account) -> None:

@@ -214,7 +214,7 @@ async def test_a_hostile_kernel_costs_at_most_64_mb_and_its_neighbour_nothing(
             listener.close()
     assert any(listener.connections for listener in listeners)
     assert peak[0] < 64
-    assert sorted(times)[len(times) // 2] < 0.25
+    assert sorted(times)[len(times) // 2] < 1.0, "some 10 ms on a quiet machine; a blocked loop takes seconds"
 
 
 async def test_handshakes_that_never_end_cost_nothing(world: World) -> None:

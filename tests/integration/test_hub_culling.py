@@ -15,7 +15,7 @@ from hub.domain.audit import AuditEvent
 from tests.harness.accounts import Account, add_account, audit
 from tests.harness.client import HubClient, Message, text_of
 from tests.harness.course import published
-from tests.harness.plain_http import ask
+from tests.harness.plain_http import Answer, ask
 from tests.harness.running import RunningHub, running_hub
 
 T = TypeVar("T")
@@ -25,6 +25,7 @@ LIMITS = {
     "KERNELHUB_CULLING__KERNEL_IDLE": str(KERNEL_IDLE),
     "KERNELHUB_CULLING__WORKSPACE_EMPTY": str(WORKSPACE_EMPTY),
     "KERNELHUB_CULLING__INTERVAL": "0.3",
+    "KERNELHUB_CULLING__POSTPONE_TIMES": "2",
 }
 
 
@@ -45,7 +46,7 @@ async def client(hub: RunningHub, ada: Account) -> AsyncIterator[HubClient]:
         yield client
 
 
-async def eventually(ask: Callable[[], Awaitable[T]], seconds: float = 20.0) -> T:
+async def eventually(ask: Callable[[], Awaitable[T]], seconds: float = 60.0) -> T:
     """Ask until the answer is true, and give it."""
     async with asyncio.timeout(seconds):
         while not (answer := await ask()):
@@ -69,6 +70,13 @@ async def test_an_idle_kernel_is_shut_and_then_the_empty_workspace_stopped_with_
     assert time.monotonic() - began > KERNEL_IDLE - 0.5, "not before its time"
     assert re.fullmatch(r"idle for \d+ s, the limit is 2 s", str(event.details["reason"])), event
     assert event.actor == "hub" and event.details["user"] == ada.id
+    (warned,) = await audit(hub, "culling.warned", kernel_id)
+    (decided,) = await audit(hub, "culling.decided", kernel_id)
+    assert (event.at - warned.at).total_seconds() >= KERNEL_IDLE / 2, "the warning stood for its whole time"
+    assert isinstance(decided.details["spent_seconds"], float) and decided.details["spent_seconds"] >= KERNEL_IDLE
+    assert decided.details["limit_seconds"] == KERNEL_IDLE and decided.details["rule"] == "kernel_idle"
+    assert isinstance(decided.details["warned_for_seconds"], float)
+    assert decided.details["warned_for_seconds"] >= KERNEL_IDLE / 2
     assert await client.request("GET", "api/kernels") == (200, [])
     assert await client.request("GET", "api/sessions") == (200, [])
 
@@ -107,12 +115,72 @@ async def test_the_api_says_in_words_what_will_end_when(hub: RunningHub, client:
     async with client.kernel(kernel_id) as kernel:
         await kernel.execute("1")
         idle = await eventually(lambda: decision("idle for"))
-        assert idle["action"] == "keep" and 0 < idle["due_in_seconds"] <= KERNEL_IDLE
+        assert idle is not None
+        assert idle["action"] in ("keep", "warn") and 0 < idle["due_in_seconds"] <= KERNEL_IDLE
+        assert (idle["state"], idle["rule"], idle["limit_seconds"]) == ("idle", "kernel_idle", KERNEL_IDLE)
+        assert idle["limit_source"] == "the hub's settings" and idle["since"] < idle["ends_at"]
         cell = asyncio.create_task(kernel.execute("import time; time.sleep(30)"))
         busy = await eventually(lambda: decision("a cell is running"))
+        assert busy is not None
         assert busy["action"] == "keep" and busy["due_in_seconds"] is None
         assert (await client.request("POST", f"api/kernels/{kernel_id}/interrupt"))[0] == 204
         await cell
+
+
+async def test_a_warning_is_told_and_its_end_can_be_put_off_so_often(
+    hub: RunningHub, client: HubClient, ada: Account
+) -> None:
+    kernel_id = (await client.start_session("kept.ipynb"))["kernel"]["id"]
+    target = f"/hub/api/users/{ada.name}/culling"
+
+    async def warned() -> Message | None:
+        answer = await asyncio.to_thread(ask, hub.address, target, token=ada.token)
+        found: list[Message] = [one for one in answer.json()["decisions"] if one["kernel_id"] == kernel_id]
+        return found[0] if found and found[0]["warned"] else None
+
+    async def postpone(seconds: float) -> Answer:
+        body = {"kernel_id": kernel_id, "seconds": seconds}
+        return await asyncio.to_thread(ask, hub.address, f"{target}/postpone", "POST", token=ada.token, body=body)
+
+    async with client.kernel(kernel_id) as kernel:
+        await kernel.execute("1")
+    for number in (1, 2):
+        decision = await eventually(warned)
+        assert decision is not None
+        assert decision["due_in_seconds"] <= KERNEL_IDLE / 2 and decision["postponements_left"] == 3 - number
+        answer = await postpone(3)
+        assert answer.status == 200 and not answer.json()["warned"], answer
+        assert answer.json()["times_put_off"] == number and answer.json()["due_in_seconds"] >= 3
+    put_off_at = time.monotonic()
+    decision = await eventually(warned)
+    assert decision is not None
+    assert (decision["can_postpone_by_seconds"], decision["postponements_left"]) == (None, 0)
+    refused = await postpone(3)
+    assert refused.status == 409 and "2 times already" in refused.json()["message"]
+
+    async def culled() -> list[AuditEvent]:
+        return await audit(hub, "kernel.culled", kernel_id)
+
+    await eventually(culled)
+    assert time.monotonic() - put_off_at > 2.5, "not before the time that was promised"
+
+
+async def test_a_background_thread_that_prints_is_use(hub: RunningHub, client: HubClient) -> None:
+    kernel_id = (await client.start_session("thread.ipynb"))["kernel"]["id"]
+    code = """
+import threading, time
+def work():
+    for n in range(20):
+        print(n)
+        time.sleep(0.25)
+thread = threading.Thread(target=work)
+thread.start()
+"""
+    async with client.kernel(kernel_id) as kernel:
+        await kernel.execute(code)
+        await asyncio.sleep(KERNEL_IDLE * 2)  # no cell has run for twice as long as a kernel may be idle
+        assert not await audit(hub, "kernel.culled", kernel_id)
+        assert text_of(await kernel.execute("print('here')")).endswith("here\n")
 
 
 async def test_what_will_end_when_is_told_to_the_user_and_to_administrators_only(hub: RunningHub, ada: Account) -> None:

@@ -24,7 +24,8 @@ from tests.integration.images import minimal_image, require_engine
 
 BARE = "kernelhub-test/bare:latest"
 EMPTY_TAR = bytes(10240)
-QUICK_SECONDS = 10.0
+QUICK_SECONDS = 30.0
+"""Far less than the minute for which a container that started would be waited for."""
 
 
 def serve(data_dir: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -223,7 +223,7 @@ async def test_a_client_that_leaves_in_an_upload_ends_the_hubs_request(rig: Rig)
 
 async def test_server_sent_events_are_not_held_back(rig: Rig, http: aiohttp.ClientSession) -> None:
     async with http.get(f"{rig.url}/events") as answer:
-        assert await asyncio.wait_for(answer.content.readline(), 2) == b"data: one\n"
+        assert await asyncio.wait_for(answer.content.readline(), 10) == b"data: one\n"
         rig.hub.release.set()
         assert b"data: two" in await answer.content.read()
 

@@ -117,10 +117,20 @@ async def test_a_restart_that_was_asked_for_is_not_announced_as_a_death(rig: Rig
         assert not [m for m in client.seen if m["content"].get("execution_state") in ("restarting", "dead")]
 
 
-async def test_a_kernel_that_stays_dead_is_told_dead(rig: Rig, kernel: FakeKernel) -> None:
+async def test_a_kernel_that_stays_dead_ends_its_connections_so_that_front_ends_ask_why(
+    rig: Rig, kernel: FakeKernel
+) -> None:
     async with rig.connect(kernel) as client:
         await client.execute("1")
         await rig.agent.tell_kernel(kernel, state="dead", reason="out of memory")
+        await asyncio.wait_for(client.socket.wait_closed(), 5)
+        assert (client.socket.close_code, client.socket.close_reason) == (1012, "the kernel died: out of memory")
+
+
+async def test_a_kernel_that_was_shut_down_is_told_dead(rig: Rig, kernel: FakeKernel) -> None:
+    async with rig.connect(kernel) as client:
+        await client.execute("1")
+        await rig.agent.tell_kernel(kernel, state="dead", reason="shut down")
         told = await client.until(lambda m: m["content"].get("execution_state") == "dead")
         assert told["parent_header"] == {}
 
@@ -163,12 +173,17 @@ async def test_a_kernel_that_the_agent_does_not_know_is_404(rig: Rig) -> None:
     assert refused.value.response.status_code == 404
 
 
-async def test_a_hub_that_is_away_is_503_and_open_connections_stay(rig: Rig, kernel: FakeKernel) -> None:
+async def test_while_the_hub_is_away_who_was_let_in_may_open_another_tab_and_others_hear_503(
+    rig: Rig, kernel: FakeKernel
+) -> None:
     async with rig.connect(kernel) as client:
         await client.execute("x = 5")
         await rig.hub.stop()
+        async with rig.connect(kernel) as another:
+            assert text_of(await another.execute("print(x)")) == "5\n"
         with pytest.raises(websockets.InvalidStatus) as refused:
-            await websockets.connect(f"ws://{rig.address}{rig.allow_kernel(kernel)}")
+            path = rig.allow_kernel(kernel)
+            await websockets.connect(f"ws://{rig.address}{path}", additional_headers={"Authorization": "token other"})
         assert refused.value.response.status_code == 503
         assert refused.value.response.headers["Retry-After"]
         await asyncio.sleep(0.5)  # two reports fail meanwhile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hub.config import Settings
-from hub.supervisor import LEAST_STOP_SECONDS, Supervisor
+from hub.supervisor import LEAST_STOP_SECONDS, Supervisor, _says_ready
 
 MARK = "import atexit\natexit.register(print, 'taken apart', flush=True)\n"
 
@@ -43,3 +44,20 @@ async def test_the_children_share_the_time_there_is(tmp_path: Path) -> None:
     assert supervisor._stopping_since is not None
     supervisor._stopping_since -= 60
     assert supervisor._patience("hub") == LEAST_STOP_SECONDS, "who comes late is still asked before it is killed"
+
+
+async def test_a_new_proxy_takes_over_when_it_says_that_it_listens_and_not_when_it_ends_before() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"ready\n")
+    os.close(writing)
+    assert await _says_ready(reading)
+    reading, writing = os.pipe()
+    os.close(writing)
+    assert not await _says_ready(reading)
+
+
+async def test_a_port_that_somebody_has_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        supervisor = Supervisor(Settings(data_dir=tmp_path, port=taken.getsockname()[1]))
+        problem = supervisor._listen()
+    assert problem is not None and "it cannot listen on 127.0.0.1:" in problem

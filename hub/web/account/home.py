@@ -8,6 +8,7 @@ from hub.domain.ids import KernelId, SignInId
 from hub.domain.views import View
 from hub.domain.workspace import WorkspaceState
 from hub.errors import BadRequest, HubError, NotFound, PasswordRefused, TooManyRequests, WrongPassword
+from hub.http.services import Services
 from hub.live.picture import Place
 from hub.web.account.my_containers import my_containers
 from hub.web.account.my_past import my_past
@@ -20,6 +21,8 @@ from hub.workspaces.profiles import profiles_of
 REDRAW_TICKS = 15
 _DONE = {
     "starting": "Your container is starting.",
+    "kept": "It is kept for longer.",
+    "kernel-interrupted": "The kernel was interrupted.",
     "kernel-stopped": "The kernel was stopped.",
     "kernel-restarted": "The kernel was restarted.",
     "stopped": "Your containers were stopped.",
@@ -99,7 +102,7 @@ class HomeEvents(LiveStream, HomePage):
         """See LiveStream."""
         user = self.identity.user
         places = await self.services.live.places_of(user.id)
-        state = [_outline(place) for place in places]
+        state = [(_outline(place), _warnings(self.services, place)) for place in places]
         start = [self.services.live.start_of(user.id, name) for name in self.services.running.profiles]
         self._age += 1
         if self._of != (state, start) or self._age >= REDRAW_TICKS:
@@ -111,8 +114,16 @@ class HomeEvents(LiveStream, HomePage):
 
 def _outline(place: Place) -> object:
     """What of a container makes the page look different."""
-    kernels = [(seen.kernel.id, seen.kernel.state, seen.serves, seen.connections) for seen in place.kernels]
+    kernels = [
+        (seen.kernel.id, seen.health.state, seen.health.words, seen.serves, seen.connections) for seen in place.kernels
+    ]
     return place.workspace.state, kernels, place.is_silent
+
+
+def _warnings(services: Services, place: Place) -> object:
+    """What is warned of, and how often it was put off."""
+    _, decisions = services.culler.decisions_for([place.workspace.id])
+    return [(one.kernel_id, one.is_warned, one.facts.standing.times) for one in decisions]
 
 
 class HomeLines(PageHandler):
@@ -143,7 +154,7 @@ class StartMine(PageHandler):
 
 
 class MyKernelAction(LiveAction, PageHandler):
-    """``/hub/home/kernels/<id>/<action>``: restart or stop one of the user's own kernels."""
+    """``/hub/home/kernels/<id>/<action>``: interrupt, restart or stop one of the user's own kernels."""
 
     access = PageHandler.access
     permission = PageHandler.permission
@@ -151,6 +162,10 @@ class MyKernelAction(LiveAction, PageHandler):
     async def post(self, kernel_id: str, action: str) -> None:
         """Do it. Raises NotFound for another's."""
         user, kernels = self.identity.user, self.services.kernels
+        if action == "interrupt":
+            await kernels.interrupt(user, KernelId(kernel_id))
+            self.tell_done("The kernel was interrupted.", "/hub/home?done=kernel-interrupted")
+            return
         if action == "stop":
             await kernels.shutdown(user, KernelId(kernel_id))
             self.tell_done("The kernel was stopped.", "/hub/home?done=kernel-stopped")

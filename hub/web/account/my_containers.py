@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from hub.domain.ids import KernelId
+from hub.domain.health import Health
+from hub.domain.ids import KernelId, WorkspaceId
 from hub.domain.kernels import Session
 from hub.domain.users import User
 from hub.domain.workspace import Workspace, WorkspaceState
 from hub.errors import HubError
 from hub.http.services import Services
+from hub.web.ends import ends_of
 from hub.web.page import lab_path
+from hub.workspaces.health import of_row
 from hub.workspaces.image_kernelspecs import KernelspecList
 from hub.workspaces.kernels import KernelModel
 from hub.workspaces.profiles import labels_of, profiles_of
@@ -36,11 +40,12 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class ShownKernel:
-    """A kernel, the name of its kernelspec as the launcher shows it, and what it is used for."""
+    """A kernel, the name of its kernelspec as the launcher shows it, what it is used for, and how it is."""
 
     model: KernelModel
     spec: str
     uses: list[Use]
+    health: Health
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ async def my_containers(services: Services, user: User) -> dict[str, Any]:
     problem = ""
     kernels: list[ShownKernel] = []
     try:
-        kernels = await _kernels(services, user)
+        kernels = await _kernels(services, user, {workspace.id: workspace for workspace in workspaces})
     except HubError as error:
         problem = error.message
     shown = [workspace for workspace in workspaces if workspace.state is not WorkspaceState.STOPPED]
@@ -99,6 +104,11 @@ async def my_containers(services: Services, user: User) -> dict[str, Any]:
             (name, labels[name]) for name in profiles if name not in going and not _progress(services, user, name)
         ],
         "problem": problem,
+        "ends": ends_of(
+            services,
+            [workspace.id for workspace in shown],
+            {kernel.model.kernel.id: kernel.uses[0].name for kernel in kernels if kernel.uses},
+        ),
         "missing": await services.kernelspecs.problems(user),
     }
 
@@ -108,7 +118,7 @@ def _progress(services: Services, user: User, profile: str) -> Step | None:
     return step if step is not None and not step.has_ended else None
 
 
-async def _kernels(services: Services, user: User) -> list[ShownKernel]:
+async def _kernels(services: Services, user: User, workspaces: Mapping[WorkspaceId, Workspace]) -> list[ShownKernel]:
     models = await services.kernels.list(user)
     names = spec_names(await services.kernelspecs.known(user))
     async with services.store.reading() as unit:
@@ -117,8 +127,14 @@ async def _kernels(services: Services, user: User) -> list[ShownKernel]:
     for session in sessions:
         uses[session.kernel_id].append(use_of(session, user))
     return [
-        ShownKernel(model, names.get(model.kernel.spec_name, model.kernel.spec_name), uses[model.kernel.id])
+        ShownKernel(
+            model,
+            names.get(model.kernel.spec_name, model.kernel.spec_name),
+            uses[model.kernel.id],
+            model.health or of_row(model.kernel, workspaces[model.kernel.workspace_id]),
+        )
         for model in models
+        if model.kernel.workspace_id in workspaces
     ]
 
 

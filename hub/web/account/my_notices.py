@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hub.errors import NotFound
+from hub.web.ends import End
+from hub.web.live_stream import LiveAction
 from hub.web.notices import announce, notices_of
 from hub.web.page import PageHandler
 
@@ -39,7 +41,41 @@ class NoticesHandler(PageHandler):
             }
             for message in found.messages
         ]
+        shown += [_of_end(end) for end in found.ends]
         self.write_json({"notices": shown})
+
+
+def _of_end(end: End) -> dict[str, str]:
+    """`at_text` is the part of the text that says when; who knows the user's time zone puts `at` in its place."""
+    shown = {
+        "id": f"end-{end.key}",
+        "kind": "end",
+        "tone": "warning" if end.loses else "info",
+        "text": end.notice,
+        "at": end.at.isoformat() if end.at is not None else "",
+        "at_text": end.clock,
+        "workspace_id": end.workspace_id,
+        "kernel_id": end.kernel_id or "",
+    }
+    if end.keep:
+        shown |= {"keep": f"/hub/home/keep/{end.key}", "keep_label": end.keep, "title": end.title}
+    return shown
+
+
+class KeepMine(LiveAction, PageHandler):
+    """``/hub/home/keep/<kernel or container>``: put off an end that was warned of."""
+
+    async def post(self, key: str) -> None:
+        """Do it. Raises NotFound for another's, Conflict when nothing may be put off."""
+        services, user = self.services, self.identity.user
+        ids = [workspace.id for workspace in await services.workspaces.list_for(user)]
+        _, decisions = services.culler.decisions_for(ids)
+        found = next((one for one in decisions if key == (one.kernel_id or one.workspace_id)), None)
+        if found is None:
+            raise NotFound("There is no such kernel or container of yours that runs.")
+        await services.postponing.postpone(found.workspace_id, found.kernel_id, user.id, self.address)
+        announce(services, user.id)
+        self.tell_done("It is kept for longer.", "/hub/home?done=kept")
 
 
 class DismissMessage(PageHandler):

@@ -1,4 +1,4 @@
-"""What people in charge do to running containers and kernels: stop, restart."""
+"""What people in charge do to running containers and kernels: interrupt, restart, stop."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class StopContainer(LiveAction, AdminPage):
 
 
 class KernelAction(LiveAction, AdminPage):
-    """``/hub/admin/users/<name>/kernels/<id>/<action>``: restart or stop somebody's kernel."""
+    """``/hub/admin/users/<name>/kernels/<id>/<action>``: interrupt, restart or stop somebody's kernel."""
 
     permission = Scope.DELETE_SERVERS
     over = Over.USER
@@ -77,9 +77,10 @@ class KernelAction(LiveAction, AdminPage):
             await kernels.end(kernel, f"stopped by {actor.name}, who is in charge", actor=actor.id)
             self.tell_done("The kernel was stopped.", "/hub/admin?done=kernel-stopped")
             return
-        await kernels.restart(person, KernelId(kernel_id))
+        await (kernels.interrupt if action == "interrupt" else kernels.restart)(person, KernelId(kernel_id))
+        done = f"{action}ed"
         async with self.services.store.unit() as unit:
             details = {"user": person.id}
             now = self.services.clock.now()
-            await unit.audit.add(AuditEvent(now, "kernel.restarted", actor.id, kernel_id, self.address, details))
-        self.tell_done("The kernel was restarted.", "/hub/admin?done=kernel-restarted")
+            await unit.audit.add(AuditEvent(now, f"kernel.{done}", actor.id, kernel_id, self.address, details))
+        self.tell_done(f"The kernel was {done}.", f"/hub/admin?done=kernel-{done}")

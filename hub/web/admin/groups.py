@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from hub.config.culling import GroupRules, OwnerRules
 from hub.domain.scopes import Scope
 from hub.domain.users import Group, MemberRole
 from hub.errors import BadRequest, Conflict, Forbidden, HubError, NotFound
 from hub.http.handler import Access
 from hub.http.permitted import Over
 from hub.web.admin.page import AdminPage
+from hub.web.culling_forms import explained, read_rules_form, rules_fields, span_text_or_never
+from hub.web.setting_forms import WrongForm
 
-ACTIONS = "describe|add|remove|own|disown|properties|delete"
+ACTIONS = "describe|add|remove|own|disown|properties|culling|owner-culling|delete"
 PAGE_SIZE = 100
 _GIB = 1024**3
-_CHANGING = {"describe": Scope.ADMIN_GROUPS, "properties": Scope.ADMIN_GROUPS, "delete": Scope.DELETE_GROUPS}
+_CHANGING = {
+    "describe": Scope.ADMIN_GROUPS,
+    "properties": Scope.ADMIN_GROUPS,
+    "culling": Scope.ADMIN_GROUPS,
+    "delete": Scope.DELETE_GROUPS,
+}
 """What each action takes; those that are not here, `groups` over the group."""
 
 
 def group_path(group: Group) -> str:
     """Where a group's page is."""
     return f"/hub/admin/groups/{quote(group.name, safe='@+')}"
+
+
+@dataclass(frozen=True, slots=True)
+class WrongRules:
+    """Rules of culling that could not be saved: which of the two forms, what was typed, what is wrong with it."""
+
+    by_owner: bool
+    typed: dict[str, str]
+    mistakes: dict[str, str]
 
 
 class GroupsBase(AdminPage):
@@ -104,7 +122,14 @@ class GroupPage(GroupsBase):
             raise NotFound("There is no such group.")
         return self.found_group
 
-    async def show_group(self, group: Group, done: str = "", error: HubError | None = None, typed: str = "") -> None:
+    async def show_group(
+        self,
+        group: Group,
+        done: str = "",
+        error: HubError | None = None,
+        typed: str = "",
+        wrong: WrongRules | None = None,
+    ) -> None:
         """The page, with what was done or went wrong."""
         search = self.get_query_argument("search", "")[:64].strip()
         number = self.get_query_argument("page", "1")
@@ -112,9 +137,18 @@ class GroupPage(GroupsBase):
         async with self.services.store.reading() as unit:
             members = await unit.groups.members_page(group.id, (page - 1) * PAGE_SIZE, PAGE_SIZE, search)
             total = await unit.groups.members_count(group.id, search)
+        administrators, owners = await self.services.ruling.of_group(group)
+        rules, owner_rules = rules_fields(administrators), rules_fields(owners)
+        if wrong is not None:
+            rules, owner_rules = (rules, wrong.typed) if wrong.by_owner else (wrong.typed, owner_rules)
         self.show(
             "group.html",
             error.status if error else 200,
+            rules=rules,
+            owner_rules=owner_rules,
+            mistakes=wrong.mistakes if wrong is not None else {},
+            wrong_by_owner=wrong is not None and wrong.by_owner,
+            owners_up_to=span_text_or_never(administrators.owners_up_to),
             group=group,
             address=group_path(group),
             members=members,
@@ -148,6 +182,10 @@ class GroupAction(GroupPage):
         await self.require(_CHANGING.get(action, Scope.GROUPS), group=group)
         try:
             changed = await self._perform(action, group)
+        except WrongForm as error:
+            wrong = WrongRules(action == "owner-culling", self._typed(), error.mistakes)
+            await self.show_group(group, error=BadRequest(explained(error)), wrong=wrong)
+            return
         except (BadRequest, Conflict, NotFound, Forbidden) as error:
             await self.show_group(group, error=error, typed=self.field("names", 4000))
             return
@@ -169,6 +207,11 @@ class GroupAction(GroupPage):
                     raise BadRequest(f"Type the name {group.name} to delete this group; nothing was deleted.")
                 await services.groups.delete(group, actor, address)
                 return None
+            case "culling":
+                rules = read_rules_form(GroupRules, self._typed())
+                await services.ruling.set_for_group(group, rules, actor, address)
+            case "owner-culling":
+                await services.ruling.set_by_owner(group, read_rules_form(OwnerRules, self._typed()), actor, address)
             case "add":
                 await self._add(group)
             case "remove":
@@ -180,6 +223,9 @@ class GroupAction(GroupPage):
                 await services.authority.check_place(self.identity, group, person, role)
                 await services.groups.set_owner(group, person, owns, actor, address)
         return group
+
+    def _typed(self) -> dict[str, str]:
+        return {name: self.field(name, 4000) for name in self.request.body_arguments if name != "_xsrf"}
 
     async def _add(self, group: Group) -> None:
         names = self.field("names", 64 * 1024).replace(",", " ").replace(";", " ").split()

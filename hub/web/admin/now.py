@@ -19,6 +19,7 @@ from hub.web.page import page_token
 from hub.web.rendering import macros
 from hub.workspaces.connections import FORGET_AFTER_SECONDS
 from hub.workspaces.progress import Phase
+from hub.workspaces.rounds import Summary
 
 ACTIONS = (Scope.DELETE_SERVERS, Scope.MESSAGE_USERS, Scope.VIEW_USERS)
 TILES = ("people", "containers", "kernels", "cpu", "memory", "waiting")
@@ -107,7 +108,7 @@ class NowBase(AdminPage):
         return {
             "owner": template.owner(place, several),
             "state": template.state(place, picture.at),
-            "kernels": template.kernels(place, token, address, stop),
+            "kernels": template.kernels(place, token, address, stop, picture.at),
             "cpu": template.cpu(place),
             "memory": template.memory(place),
             "active": template.active(place, picture.at),
@@ -134,8 +135,13 @@ class NowBase(AdminPage):
             shown["people"] = template.tile_people(house)
             shown["cpu"] = template.tile_cpu(house)
             shown["memory"] = template.tile_memory(house)
-            shown["health"] = template.health(house, counts, self._proxies())
+            shown["health"] = template.health(house, counts, self._proxies(), self._order())
         return shown
+
+    def _order(self) -> Summary | None:
+        """What the comparisons of database, engine and folders found."""
+        rounds = self.services.rounds
+        return None if rounds is None else rounds.summary(self.services.clock.now())
 
     def _proxies(self) -> list[ProxySeen]:
         found = self.services.live.connections.proxies()

@@ -17,6 +17,7 @@ _DONE = {
     "stopped": "The container was stopped.",
     "changed": "Done.",
     "kernel-stopped": "The kernel was stopped.",
+    "kernel-interrupted": "The kernel was interrupted.",
     "kernel-restarted": "The kernel was restarted.",
     "message-sent": "Your message is shown to them now.",
     "view-closed": "The view is closed.",

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from hub.config.culling import CullingRules
 from hub.domain.ids import TokenId
 from hub.domain.scopes import Scope
 from hub.domain.users import MemberRole, User
@@ -15,8 +16,11 @@ from hub.http.handler import Access
 from hub.http.permitted import Over
 from hub.web import removal
 from hub.web.admin.page import AdminPage
+from hub.web.culling_forms import explained, read_rules_form, rules_fields
+from hub.web.ends import ends_of
+from hub.web.setting_forms import WrongForm
 
-ACTIONS = "invite|delete|sign-out|disable|enable|role|rename|describe|join|leave|reset-factors|revoke-token"
+ACTIONS = "invite|delete|sign-out|disable|enable|role|rename|describe|join|leave|reset-factors|revoke-token|culling"
 """The last part of the addresses of what can be done; `hub.web.routes` makes a pattern of it."""
 _OF_GROUPS = frozenset({"join", "leave"})
 
@@ -47,7 +51,15 @@ class PersonPage(AdminPage):
             raise NotFound("There is no such user.")
         return self.found_user
 
-    async def show_person(self, person: User, done: str = "", error: HubError | None = None, link: str = "") -> None:
+    async def show_person(
+        self,
+        person: User,
+        done: str = "",
+        error: HubError | None = None,
+        link: str = "",
+        mistakes: Mapping[str, str] | None = None,
+        typed: Mapping[str, Any] | None = None,
+    ) -> None:
         """The page, with what was done, or went wrong, or a new link."""
         services, identity = self.services, self.identity
         is_admin = identity.may(Scope.ADMIN_USERS)
@@ -55,14 +67,19 @@ class PersonPage(AdminPage):
         async with services.store.reading() as unit:
             memberships = await unit.groups.memberships_for(person.id)
             lives = await unit.lives.list_for(person.id, limit=20)
+            sessions = await unit.sessions.list_for(person.id)
             groups = await unit.groups.page(0, 500) if is_admin else []
         inside = {membership.group.id for membership in memberships}
+        workspaces = await services.workspaces.list_for(person)
+        names = {session.kernel_id: session.path or session.name for session in sessions}
+        ends = ends_of(services, [workspace.id for workspace in workspaces], names)
         self.show(
             "person.html",
             error.status if error else 200,
             person=person,
             address=person_path(person),
-            workspaces=await services.workspaces.list_for(person),
+            workspaces=workspaces,
+            ends=ends,
             memberships=memberships,
             groups=[group for group in groups if group.id not in inside],
             lives=lives,
@@ -77,7 +94,8 @@ class PersonPage(AdminPage):
             done=done,
             problem=error.message if error else "",
             link=link,
-            **{"sign_ins": [], "tokens": [], "identities": [], "factors": [], **private},
+            mistakes=mistakes or {},
+            **{"sign_ins": [], "tokens": [], "identities": [], "factors": [], "rules": {}, **private, **(typed or {})},
         )
 
     async def _private(self, person: User) -> dict[str, Any]:
@@ -87,6 +105,7 @@ class PersonPage(AdminPage):
             "tokens": await services.tokens.list(person),
             "identities": await services.arrivals.identities_of(person),
             "factors": await services.second_factors.of(person),
+            "rules": rules_fields(await services.ruling.of_user(person)),
         }
 
 
@@ -106,8 +125,14 @@ class PersonAction(PersonPage):
             if action not in _OF_GROUPS:
                 await self.services.authority.check_over(self.identity, person)
             await self._perform(action, person)
+        except WrongForm as error:
+            said, typed = BadRequest(explained(error)), {"rules": self._typed()}
+            await self.show_person(person, error=said, mistakes=error.mistakes, typed=typed)
         except (BadRequest, Conflict, NotFound, Forbidden) as error:
             await self.show_person(person, error=error)
+
+    def _typed(self) -> dict[str, str]:
+        return {name: self.field(name, 4000) for name in self.request.body_arguments if name != "_xsrf"}
 
     async def _perform(self, action: str, person: User) -> None:
         services, actor, address = self.services, self.identity.user.id, self.address
@@ -139,6 +164,9 @@ class PersonAction(PersonPage):
                 await services.second_factors.reset(person, actor, address)
             case "revoke-token":
                 await services.tokens.revoke(person, TokenId(self.field("token", 64)), actor, address)
+            case "culling":
+                rules = read_rules_form(CullingRules, self._typed())
+                await services.ruling.set_for_user(person, rules, actor, address)
             case "join" | "leave":
                 await self._move(action, person)
         self.redirect(f"{person_path(changed)}?done=changed")

@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from hub.config import Profile
+from hub.config.culling import CullingRules
 from hub.domain.audit import AuditEvent
 from hub.domain.scopes import Scope
 from hub.errors import BadRequest, Conflict, HubError, NotFound
 from hub.image_names import IMAGES, tag_of
 from hub.running_settings import PROFILE_PREFIX
 from hub.web.admin.page import AdminPage
+from hub.web.culling_forms import read_rules_form, rules_fields
 from hub.web.setting_forms import WrongForm, profile_fields, read_profile
 from hub.workspaces.image_kernelspecs import KernelspecList
 
@@ -132,7 +134,7 @@ class NewProfile(ProfilesBase):
         """An empty form, or one like another profile's."""
         copied = self.get_query_argument("copy", "")
         original = self.get_profile(copied) if copied else Profile()
-        await self.show_form("", profile_fields(original), is_new=True)
+        await self.show_form("", fields_of(original), is_new=True)
 
     async def post(self) -> None:
         """Add it, or try it out."""
@@ -150,7 +152,7 @@ class OneProfile(ProfilesBase):
 
     async def get(self, name: str) -> None:
         """The form, or what is fixed."""
-        await self.show_form(name, profile_fields(self.get_profile(name)), is_new=False)
+        await self.show_form(name, fields_of(self.get_profile(name)), is_new=False)
 
     async def post(self, name: str) -> None:
         """Change it, or try it out."""
@@ -175,9 +177,31 @@ class ProfileAction(ProfilesBase):
             else:
                 await running.save_profile(name, profile, actor, self.address, disabled=action == "disable")
         except (BadRequest, Conflict) as error:
-            await self.show_form(name, profile_fields(profile), is_new=False, error=error)
+            await self.show_form(name, fields_of(profile), is_new=False, error=error)
             return
         self.redirect(f"/hub/admin/profiles?done={action}d")
+
+
+def fields_of(profile: Profile) -> dict[str, str]:
+    """A profile as its form has it, with when its idle things end."""
+    return {**profile_fields(profile), **rules_fields(profile.culling)}
+
+
+def profile_of(typed: dict[str, str], known: Profile | None) -> Profile:
+    """The profile that the form describes. Raises WrongForm with the mistakes of all fields."""
+    mistakes: dict[str, str] = {}
+    profile, rules = None, CullingRules()
+    try:
+        profile = read_profile(typed, known)
+    except WrongForm as error:
+        mistakes |= error.mistakes
+    try:
+        rules = read_rules_form(CullingRules, typed)
+    except WrongForm as error:
+        mistakes |= error.mistakes
+    if profile is None or mistakes:
+        raise WrongForm(mistakes)
+    return profile.model_copy(update={"culling": rules})
 
 
 async def save_or_try(page: ProfilesBase, name: str, typed: dict[str, str], *, is_new: bool) -> None:
@@ -185,7 +209,7 @@ async def save_or_try(page: ProfilesBase, name: str, typed: dict[str, str], *, i
     running, actor = page.services.running, page.identity.user.id
     known = page.known().get(name)
     try:
-        profile = read_profile(typed, known)
+        profile = profile_of(typed, known)
         if typed.get("try"):
             await note_trial(page, name, profile)
             await page.show_form(name, typed, is_new=is_new, tried=await try_out(page, profile))

@@ -12,6 +12,7 @@ from hub.domain.scopes import Scope
 from hub.errors import BadRequest, Conflict, HubError
 from hub.running_settings import DefaultProfile, RegistrationSetting
 from hub.web.admin.page import AdminPage
+from hub.web.culling_forms import read_quiet_field
 from hub.web.setting_forms import (
     WrongForm,
     made,
@@ -30,6 +31,8 @@ _SAVED = {
     "limits": "How much everybody may have was saved.",
     "default_profile": "The default profile was saved.",
 }
+_CULLING_SPANS = ("kernel_idle", "workspace_empty", "max_age", "kernel_stuck", "pause_after")
+_CULLING_LEAVES = ("warning", "postpone", "postpone_total")
 REGISTRATION = (
     ("closed", "Closed", "Administrators add people, or providers do."),
     ("approval", "By approval", "Anybody may ask for an account; an administrator decides."),
@@ -113,11 +116,7 @@ class SettingForm(SettingsPage):
             present = running.current.culling
             values: dict[str, Any] = present.model_dump()
             free = [name for name in values if f"culling.{name}" not in running.current.fixed]
-            for name in ("kernel_idle", "workspace_empty"):
-                if name in free:
-                    values[name] = span_or_never(typed.get(name, ""))
-            if "cull_connected" in free:
-                values["cull_connected"] = bool(typed.get("cull_connected"))
+            values |= {name: value for name, value in _culling_values(typed).items() if name in free}
             return made(Culling, values)
         mistakes: dict[str, str] = {}
         if section == "limits":
@@ -150,6 +149,23 @@ class SettingForm(SettingsPage):
         return made(DefaultLimits, values, mistakes)
 
 
+def _culling_values(typed: dict[str, str]) -> dict[str, Any]:
+    """The section `culling` as the form describes it; what it has no field for stays as it was."""
+    values: dict[str, Any] = {name: span_or_never(typed[name]) for name in _CULLING_SPANS if name in typed}
+    values |= {
+        name: span_or_never(typed[name]) or "0" for name in ("warning", "postpone", "postpone_total") if name in typed
+    }
+    values["cull_connected"] = bool(typed.get("cull_connected"))
+    if "busy_cpu" in typed:
+        values["busy_cpu"] = typed["busy_cpu"].strip().replace(",", ".") or None
+    if "postpone_times" in typed:
+        values["postpone_times"] = typed["postpone_times"].strip() or 0
+    if "quiet_hours" in typed:
+        values["quiet_hours"] = read_quiet_field(typed["quiet_hours"]) or []
+        values["time_zone"] = typed.get("time_zone", "").strip() or "UTC"
+    return values
+
+
 def _fields(announcement: Announcement, culling: Culling, limits: DefaultLimits) -> dict[str, str]:
     return {
         "text": announcement.text,
@@ -157,8 +173,12 @@ def _fields(announcement: Announcement, culling: Culling, limits: DefaultLimits)
         "since": moment_text(announcement.since),
         "until": moment_text(announcement.until),
         "group": announcement.group,
-        "kernel_idle": span_text(culling.kernel_idle),
-        "workspace_empty": span_text(culling.workspace_empty),
+        **{name: span_text(getattr(culling, name)) for name in _CULLING_SPANS},
+        **{name: span_text(getattr(culling, name)) for name in _CULLING_LEAVES},
+        "postpone_times": str(culling.postpone_times),
+        "busy_cpu": f"{culling.busy_cpu:g}" if culling.busy_cpu else "",
+        "quiet_hours": "\n".join(culling.quiet_hours),
+        "time_zone": culling.time_zone,
         "containers": str(limits.containers or ""),
         "kernels": str(limits.kernels or ""),
         "hours_per_week": f"{limits.hours_per_week:g}" if limits.hours_per_week else "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tornado.routing import URLSpec
 
-from hub.web.api import culling, documentation, groups, info, quota, records, servers, tokens, users
+from hub.web.api import culling, documentation, groups, info, kernels, quota, records, servers, tokens, users
 
 _ID = r"([0-9a-f-]{1,64})"
 _NAME = r"([^/]+)"
@@ -31,6 +31,9 @@ def api_routes() -> list[URLSpec]:
         URLSpec(rf"{user}/servers/{_NAME}", servers.Server),
         URLSpec(rf"{user}/servers/{_NAME}/progress", servers.ServerProgress),
         URLSpec(rf"{user}/culling", culling.CullingHandler),
+        URLSpec(rf"{user}/culling/postpone", culling.Postpone),
+        URLSpec(rf"{user}/culling/rules", culling.UserRules),
+        URLSpec(rf"{user}/kernels", kernels.KernelsHandler),
         URLSpec(rf"{user}/quota", quota.QuotaHandler),
         URLSpec(rf"{user}/tokens", tokens.UserTokens),
         URLSpec(rf"{user}/tokens/{_ID}", tokens.OneToken),
@@ -39,6 +42,8 @@ def api_routes() -> list[URLSpec]:
         URLSpec(rf"{group}/users", groups.GroupUsers),
         URLSpec(rf"{group}/owners", groups.GroupOwners),
         URLSpec(rf"{group}/properties", groups.GroupProperties),
+        URLSpec(rf"{group}/culling", culling.GroupRulesHandler),
+        URLSpec(rf"{group}/culling/owners", culling.OwnersRulesHandler),
         URLSpec(r"/hub/api/audit", records.AuditHandler),
         URLSpec(r"/hub/api/history", records.HistoryHandler),
         URLSpec(r"/hub/api/settings", records.SettingsHandler),

@@ -1,5 +1,6 @@
 // An extension of JupyterLab and Notebook 7, without a build step: what the hub has to tell its user stands as banners
-// above everything else. Messages, announcements, and that somebody is looking at their files (hub/web/notices.py).
+// above everything else. Messages, announcements, that somebody is looking at their files, and what ends soon by itself
+// (hub/web/notices.py).
 // JupyterLab loads it as a module federation container, like lab-files.js beside it.
 (() => {
   const SCHEMA = "https://kernelhub.example/notices/v1";
@@ -36,23 +37,38 @@
       who.textContent = `${notice.from}: `;
       text.append(who);
     }
-    text.append(notice.text);
+    text.append(local_time(notice));
     line.append(text);
+    if (notice.keep) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = notice.keep_label;
+      button.setAttribute("aria-label", `${notice.keep_label}: ${notice.title}`);
+      button.addEventListener("click", () => act(notice.keep, button));
+      line.append(button);
+    }
     if (notice.dismiss) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = "Dismiss";
       button.setAttribute("aria-label", `Dismiss the message of ${notice.from}`);
-      button.addEventListener("click", () => dismiss(notice, button));
+      button.addEventListener("click", () => act(notice.dismiss, button));
       line.append(button);
     }
     return line;
   }
 
-  async function dismiss(notice, button) {
+  // The hub knows no time zones: it says when in UTC, and here it is said as the clock of this computer shows it.
+  function local_time(notice) {
+    if (!notice.at || !notice.at_text) return notice.text;
+    const shown = new Date(notice.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    return notice.text.replace(notice.at_text, shown);
+  }
+
+  async function act(address, button) {
     button.disabled = true;
     const headers = { Accept: "application/json", "X-XSRFToken": cookie("_xsrf") };
-    const answer = await fetch(notice.dismiss, { method: "POST", headers }).catch(() => null);
+    const answer = await fetch(address, { method: "POST", headers }).catch(() => null);
     button.disabled = false;
     if (answer) await look();
   }

@@ -15,14 +15,17 @@ from hub.agent.activity import MOST_RUNNING, Activity
 from hub.agent.adoption import adoption_code
 from hub.agent.messages import Received
 from hub.agent.places import child_environment, resolve_cwd
+from hub.agent.signs import Control, RecentCpu
 
 # ---- deaths
 
 
-def deaths_in_a_row(times: list[float], was_ready: bool) -> list[bool]:
+def deaths_in_a_row(
+    times: list[float], was_ready: bool, restarts: policy.Restarts = policy.DEFAULT_RESTARTS
+) -> list[bool]:
     deaths, decisions = policy.Deaths(), []
     for now in times:
-        again, deaths = policy.decide_after_death(deaths, was_ready, now)
+        again, deaths = policy.decide_after_death(deaths, was_ready, now, restarts)
         decisions.append(again)
     return decisions
 
@@ -36,7 +39,45 @@ def test_a_death_after_a_quiet_minute_counts_anew() -> None:
 
 
 def test_a_kernel_that_never_answers_is_tried_three_times() -> None:
-    assert deaths_in_a_row([0, 100, 200], was_ready=False) == [True, True, False]
+    for restarts in (policy.DEFAULT_RESTARTS, policy.Restarts(0)):
+        assert deaths_in_a_row([0, 100, 200], False, restarts) == [True, True, False]
+
+
+def test_restarts_are_as_many_as_the_policy_allows() -> None:
+    assert deaths_in_a_row([0], True, policy.Restarts(0)) == [False]
+    assert deaths_in_a_row([0, 5, 16, 17], True, policy.Restarts(1, 10.0)) == [True, False, True, False]
+
+
+# ---- signs of life
+
+
+def test_silence_on_control_counts_only_where_an_answer_was_to_be_expected() -> None:
+    ipykernel, other = Control(True), Control(False)
+    assert ipykernel.seconds(0) is None, "it was never asked"
+    for control in (ipykernel, other):
+        control.ask(busy=True, now=10)
+    assert ipykernel.waiting and (ipykernel.seconds(17), other.seconds(17)) == (7, None)
+    other.answer(busy=False)
+    assert other.seconds(20) is None, "it answered when the cell had ended"
+    other.ask(busy=True, now=20)
+    other.answer(busy=True)
+    assert other.seconds(21) == 0 and not other.waiting
+    other.ask(busy=True, now=30)
+    assert other.seconds(42) == 12
+    other.reset()
+    assert other.seconds(43) is None
+
+
+def test_recent_use_of_processors_is_the_last_samples() -> None:
+    cpu = RecentCpu()
+    assert cpu.processors() is None
+    cpu.add(100, 0)
+    assert cpu.processors() is None
+    for now, used in ((5, 104.0), (10, 109.0), (15, 109.0)):
+        cpu.add(used, now)
+    assert cpu.processors() == 0.5
+    cpu.add(0.5, 20)
+    assert cpu.processors() is None, "another process"
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,7 @@ def test_the_worst_answer_is_a_message() -> None:
 
 def input_of(content: Any) -> messages.Received | None:
     header = {"msg_type": "execute_input"}
-    return messages.read(
-        [messages.DELIMITER, b"", json.dumps(header).encode(), b"{}", b"{}", json.dumps(content).encode()]
-    )
+    return messages.read([json.dumps(header).encode(), b"{}", b"{}", json.dumps(content).encode()])
 
 
 def test_an_input_is_read_with_its_count() -> None:

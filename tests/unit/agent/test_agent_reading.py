@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import hub.agent
 from hub.agent import bounds, install, messages, procfs, specs
@@ -47,7 +49,9 @@ def test_a_status_is_read_with_its_parent() -> None:
         b"{}",
         b'{"execution_state": "busy"}',
     ]
-    assert messages.read(frames) == messages.Received("status", "p", "execute_request", "s", "busy")
+    parts = messages.parts_of(frames)
+    assert parts is not None
+    assert messages.read(parts) == messages.Received("status", "p", "execute_request", "s", "busy")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +68,28 @@ def test_a_status_is_read_with_its_parent() -> None:
     ],
 )
 def test_what_is_no_message_is_ignored(frames: list[bytes]) -> None:
-    assert messages.read(frames) is None
+    parts = messages.parts_of(frames)
+    assert parts is None or messages.read(parts) is None
+
+
+@given(
+    st.sampled_from(["status", "execute_input", "stream", "display_data"]),
+    st.text(),
+    st.booleans(),
+    st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : ")]),
+)
+def test_what_passes_for_an_output_at_a_glance_is_one(
+    kind: str, name: str, escaped: bool, separators: tuple[str, str]
+) -> None:
+    header = json.dumps({"msg_type": kind, "username": name}, ensure_ascii=escaped, separators=separators)
+    try:
+        frame = header.encode()
+    except UnicodeEncodeError:
+        return
+    if messages.is_output(frame):
+        assert kind in ("stream", "display_data")
+    assert not messages.is_output(b'{"msg_type": "\\u0073tatus"}'), "a type that hides behind an escape"
+    assert messages.is_output(b'{"msg_id": "1", "msg_type": "stream", "username": "ada", "version": "5.3"}')
 
 
 # ---- kernelspecs

@@ -8,7 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.agent import notebook_file
@@ -132,6 +132,7 @@ def notebook(*cells: Json) -> Json:
 LINES = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
+@settings(deadline=None)  # the first example loads nbformat's schema
 @given(LINES, LINES, LINES)
 def test_a_file_is_written_as_nbformat_writes_it(source: str, text: str, picture: str) -> None:
     data = {"text/html": text, "image/png": picture, "image/svg+xml": text, "application/json": {"a": [text]}}

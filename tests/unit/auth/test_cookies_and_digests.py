@@ -31,9 +31,9 @@ def test_one_unambiguous_cookie_is_read_and_nothing_else(header: str, value: str
 
 
 def test_a_header_of_many_parts_is_read_in_no_time() -> None:
-    before = time.perf_counter()
+    before = time.process_time()
     read_cookie("a=b;" * 4000 + "kernelhub=x", "kernelhub")
-    assert time.perf_counter() - before < 0.2
+    assert time.process_time() - before < 0.2, "of the processor, of which half a millisecond is needed"
 
 
 def test_over_https_only_the_host_bound_cookies_count() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from statistics import median
-from time import perf_counter
+from time import process_time
 
 import pytest
 from argon2 import PasswordHasher
@@ -77,10 +77,10 @@ async def test_an_unknown_name_takes_as_long_as_a_wrong_password(
     times: dict[str, list[float]] = {"alice": [], "nobody": [], "b/ad": []}
     for _ in range(4):
         for name, taken in times.items():
-            before = perf_counter()
+            before = process_time()
             with pytest.raises(WrongPassword):
                 await auth.passwords.check(name, "wrong wrong wrong", f"192.0.2.{len(verified)}")
-            taken.append(perf_counter() - before)
+            taken.append(process_time() - before)
     assert len(verified) == 12, "one comparison each, whether the name exists or not"
     assert all(stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$") for stored in verified)
     assert max(median(t) for t in times.values()) < 5 * min(median(t) for t in times.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ from hub.jupyter.frontends import FrontEnds
 from hub.jupyter.routes import routes
 from hub.running_settings import Running
 from hub.spawn.folders import Folders
+from hub.workspaces.ends import End
 from hub.workspaces.image_kernelspecs import KernelspecList
 from hub.workspaces.kernels import KernelModel
 from hub.workspaces.sessions import SessionModel
@@ -66,6 +68,16 @@ class FakeGuard:
             raise NotSignedIn("Sign in first.")
         xsrf = "" if authorization else XSRF + name
         return identity_of(USERS[name], credential, xsrf, (scopes,) if scopes else (), name)
+
+
+@dataclass
+class NoEnds:
+    """How kernels ended, by their ids; nothing unless a test says so."""
+
+    ends: dict[str, End] = field(default_factory=dict)
+
+    async def find(self, user: User, kernel_id: KernelId) -> End | None:
+        return self.ends.get(kernel_id)
 
 
 @dataclass
@@ -112,6 +124,20 @@ class FakeKernels:
     async def shutdown(self, owner: User, kernel_id: KernelId, reason: str = "") -> None:
         await self.get(owner, kernel_id)
         del self.models[kernel_id]
+
+
+class FakeResults:
+    """Nothing ran while nobody watched."""
+
+    @asynccontextmanager
+    async def opening(self, owner: User, path: str) -> AsyncIterator[None]:
+        yield None
+
+    async def saved(self, owner: User, path: str, ago_seconds: float = 0.0) -> None:
+        return
+
+    async def renamed(self, owner: User, old: str, new: str) -> None:
+        return
 
 
 @dataclass
@@ -224,6 +250,7 @@ class Hub:
 
     port: int
     services: Services
+    results: FakeResults
     kernels: FakeKernels
     sessions: FakeSessions
     kernelspecs: FakeKernelspecs
@@ -285,6 +312,7 @@ async def hub(tmp_path: Path, catalogue_cache: Path) -> AsyncIterator[Hub]:
     await frontends.catalogue()
     kernels = FakeKernels()
     fakes: dict[str, Any] = {
+        "results": FakeResults(),
         "kernels": kernels,
         "sessions": FakeSessions(kernels),
         "kernelspecs": FakeKernelspecs(),
@@ -299,6 +327,7 @@ async def hub(tmp_path: Path, catalogue_cache: Path) -> AsyncIterator[Hub]:
         "guard": FakeGuard(),
         "authority": FakeAuthority(),
         "contents": contents,
+        "ends": NoEnds(),
         "frontends": frontends,
         "internal_token": "internal",
     }

@@ -192,3 +192,17 @@ async def test_who_was_disabled_before_is_so_when_restored(place: Place) -> None
     marked = await place.departures.mark(ada, "root")
     restored = await place.departures.restore(marked, "root")
     assert restored.disabled_at is not None
+
+
+async def test_folders_that_a_hub_left_when_it_ended_in_the_midst_go_with_the_next_round(place: Place) -> None:
+    ada, ben = await place.add("ada"), await place.add("ben")
+    for user in (ada, ben):
+        place.folders.prepare_home(user)
+        place.departures._intend_removal(user.id)
+    async with place.store.unit() as unit:
+        await unit.users.delete(ada.id)
+    await place.departures.finish_due()
+    assert not place.folders.home(ada.id).exists(), "nobody owns it"
+    assert place.folders.home(ben.id).is_dir(), "who was restored keeps everything"
+    place.departures._remove_folders(ben.id)
+    assert place.departures._intended_removals() == []

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from proxy.contract.close_codes import CloseCode
-from proxy.core.bridge import (
-    PROBES,
-    Bridge,
+from proxy.core.bridge import PROBES, Bridge, Phase
+from proxy.core.bridge_terms import (
     ClientSent,
     Close,
     CloseSockets,
@@ -23,9 +22,9 @@ from proxy.core.bridge import (
     Event,
     KernelObserved,
     KernelSent,
+    NoteRequest,
     OpenSockets,
     PatienceEnded,
-    Phase,
     Probe,
     SocketsFailed,
     SocketsOpened,
@@ -70,9 +69,12 @@ class Play:
         mint = make_minter("session", lambda: f"id-{next(ids)}", lambda: datetime(2026, 1, 1, tzinfo=UTC))
         self.bridge = Bridge(V1Framing(), mint, limits or Limits())
         self.commands: list[Command] = []
+        self.noted: list[NoteRequest] = []
 
     def __lshift__(self, event: Event) -> Play:
-        self.commands = self.bridge.handle(event)
+        commands = self.bridge.handle(event)
+        self.commands = [command for command in commands if not isinstance(command, NoteRequest)]
+        self.noted += [command for command in commands if isinstance(command, NoteRequest)]
         return self
 
     def __rshift__(self, expected: Iterable[Command]) -> Play:
@@ -168,7 +170,7 @@ def test_a_death_is_told_and_what_comes_meanwhile_waits_for_the_successor() -> N
 
 
 def test_a_server_made_status_has_no_parent_and_is_on_iopub() -> None:
-    play = live() << KernelObserved("dead", 1, "out of memory")
+    play = live() << KernelObserved("dead", 1, "shut down")
     told = play.commands[0]
     assert isinstance(told, ToClient)
     assert told.channel == "iopub"
@@ -176,6 +178,11 @@ def test_a_server_made_status_has_no_parent_and_is_on_iopub() -> None:
     assert (parent, metadata, content) == ({}, {}, {"execution_state": "dead"})
     assert header["msg_type"] == "status"
     assert header["date"] == "2026-01-01T00:00:00Z"
+
+
+def test_a_kernel_that_stays_dead_ends_the_connection_so_that_front_ends_ask_why() -> None:
+    play = live() << KernelObserved("dead", 1, "out of memory")
+    assert play.commands == [CloseSockets(), Close(CloseCode.SERVICE_RESTART, "the kernel died: out of memory")]
 
 
 def test_a_restart_that_somebody_asked_for_is_not_told_as_a_death() -> None:
@@ -190,7 +197,7 @@ def test_a_restart_that_was_missed_altogether_is_seen_by_the_generation() -> Non
 
 
 def test_a_dead_kernel_that_is_started_again_is_reached_again() -> None:
-    play = live() << KernelObserved("dead", 1, "killed")
+    play = live() << KernelObserved("dead", 1, "shut down")
     play << KernelObserved("restarting", 2) >> []
     play << KernelObserved("idle", 2) >> [OpenSockets(2)]
 

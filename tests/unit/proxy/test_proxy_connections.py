@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from proxy.contract.activity import OpenConnection
+from proxy.contract.activity import EndedSession, OpenConnection
 from proxy.contract.close_codes import CloseCode
 from proxy.errors import Refused
 from proxy.io.connections import Connections, Holder
@@ -19,8 +19,12 @@ class Line:
 
     heard_at = 0.0
     is_held = False
+    seen = "ab"
 
-    def __init__(self, principal: str = "p", kernel: str | None = "k", session: str | None = None) -> None:
+    def __init__(
+        self, principal: str = "p", kernel: str | None = "k", session: str | None = None, order: int = 0
+    ) -> None:
+        self.asked_order = order
         self.holder = Holder(principal, "w", kernel, session)
         self.pings = 0
         self.ended: CloseCode | None = None
@@ -104,3 +108,29 @@ async def test_closing_waits_for_what_is_unsent_but_not_for_ever() -> None:
         connections.add(line)
     await asyncio.wait_for(connections.close_all(0.05), 5)
     assert (stuck.ended, done.ended) == (CloseCode.SERVICE_RESTART, CloseCode.SERVICE_RESTART)
+
+
+def test_of_two_connections_of_a_session_the_one_asked_for_last_stays_whichever_opens_last() -> None:
+    connections = Connections(ManualClock())
+    late, early = Line(session="s", order=2), Line(session="s", order=1)
+    connections.add(late)
+    connections.add(early)
+    assert (late.ended, early.ended) == (None, CloseCode.NORMAL)
+
+
+def test_sessions_that_ended_are_told_until_the_hub_has_answered_and_not_if_they_came_back() -> None:
+    clock = ManualClock()
+    connections = Connections(clock)
+    lines = {name: Line(kernel="k", session=name) for name in ("gone", "back", "stays")}
+    for line in lines.values():
+        connections.add(line)
+    connections.remove(lines["gone"], "closed")
+    connections.remove(lines["back"], "dropped")
+    connections.add(Line(session="back"))
+    clock.advance(timedelta(seconds=3))
+    assert {session.session for session in connections.sessions()} == {"back", "stays"}
+    told = connections.ended_sessions()
+    assert told == [EndedSession("w", "k", "gone", "closed", "ab", 3.0)]
+    assert connections.ended_sessions() == told
+    connections.forget_ended(clock.monotonic())
+    assert connections.ended_sessions() == []

@@ -113,6 +113,50 @@ def test_a_reply_does_not_wait_for_ever_for_kernels_that_say_no_idle() -> None:
     assert shown(r.handle(WaitEnded("1"))) == [("shell", b"ada", "inspect_reply", "1")]
 
 
+def test_what_a_cell_did_not_wait_for_comes_after_it() -> None:
+    r = relay()
+    r.handle(local(b"ada", message("1", "is_complete_request")))
+    r.handle(local(b"bob", message("2", "is_complete_request")))
+    r.handle(local(b"ada", message("3", "execute_request")))
+    late = [status("busy", parent="1"), remote("shell", message("k", "is_complete_reply", parent="1"))]
+    assert [r.handle(event) for event in (*late, status("idle", parent="1"))] == [[], [], []]
+    assert r.handle(remote("shell", message("k", "is_complete_reply", parent="2"))) == [Wait("2")]
+    assert ("shell", b"bob", "is_complete_reply", "2") in shown(r.handle(status("idle", parent="2")))
+    assert r.handle(remote("shell", message("k", "execute_reply", parent="3"))) == [Wait("3")]
+    assert shown(r.handle(status("idle", parent="3"))) == [
+        ("iopub", b"kernel.status", "status", "3"),
+        ("shell", b"ada", "execute_reply", "3"),
+        ("iopub", b"kernel.status", "status", "1"),
+        ("shell", b"ada", "is_complete_reply", "1"),
+        ("iopub", b"kernel.status", "status", "1"),
+    ]
+
+
+def test_an_idle_that_comes_after_its_reply_was_given_up_comes_after_the_cell_too() -> None:
+    r = relay()
+    r.handle(local(b"ada", message("1", "history_request")))
+    r.handle(remote("shell", message("k", "history_reply", parent="1")))
+    r.handle(local(b"ada", message("2", "execute_request")))
+    assert r.handle(WaitEnded("1")) == []
+    assert r.handle(status("idle", parent="1")) == []
+    r.handle(status("idle", parent="2"))
+    given = shown(r.handle(remote("shell", message("k", "execute_reply", parent="2"))))
+    assert [(kind, parent) for _, _, kind, parent in given] == [
+        ("execute_reply", "2"),
+        ("history_reply", "1"),
+        ("status", "1"),
+    ]
+
+
+def test_what_is_asked_while_a_cell_runs_is_answered_at_once() -> None:
+    r = relay()
+    r.handle(local(b"ada", message("1", "execute_request")))
+    r.handle(local(b"ada", message("2", "is_complete_request"), "control"))
+    r.handle(status("idle", parent="2"))
+    reply = r.handle(remote("control", message("k", "is_complete_reply", parent="2")))
+    assert shown(reply) == [("control", b"ada", "is_complete_reply", "2")]
+
+
 def test_a_reply_that_is_held_when_the_kernel_dies_is_given() -> None:
     r = relay()
     r.handle(local(b"ada", message("1", "inspect_request")))

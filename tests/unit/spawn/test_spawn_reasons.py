@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from hub.spawn.reasons import container_reason, exit_reason, lacks_kernels, last_sentence
+from hub.spawn.reasons import container_reason, event_reason, exit_reason, lacks_kernels, last_sentence
 
 
 @pytest.mark.parametrize(
@@ -52,3 +54,36 @@ def test_the_last_sentence_is_short_and_printable() -> None:
 def test_what_the_agent_notes_of_requests_is_no_reason() -> None:
     note = '{"time": "2026-01-01T00:00:00.000000+00:00", "level": "info", "message": "kernel.start"}'
     assert last_sentence(f"no space left on device\n{note}\n") == "no space left on device"
+
+
+def event(action: str, **attributes: str) -> dict[str, Any]:
+    return {"Action": action, "Actor": {"Attributes": attributes}}
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        ([event("start"), event("kill", signal="9"), event("die", exitCode="137")], "docker kill`, SIGKILL"),
+        ([event("kill", signal="15"), event("kill", signal="9"), event("die", exitCode="137")], "docker stop"),
+        ([event("kill", signal="9"), event("die", exitCode="137"), event("destroy")], "docker rm"),
+        ([event("oom"), event("die", exitCode="137")], "it ran out of memory (limit 256 MB)"),
+        ([event("oom"), event("kill", signal="9"), event("die", exitCode="137")], "docker kill"),
+    ],
+    ids=["killed", "stopped", "removed", "out of memory", "killed after a process was out of memory"],
+)
+def test_the_engines_events_say_who_ended_a_container(events: list[dict[str, Any]], words: str) -> None:
+    assert words in str(event_reason(events, 256 * 1024**2))
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [],
+        [event("die", exitCode="3")],
+        [event("oom"), event("die", exitCode="1")],
+        [event("kill", signal="9"), event("die", exitCode="137"), event("start"), event("die", exitCode="0")],
+    ],
+    ids=["none", "by itself", "a process was out of memory long ago", "another life"],
+)
+def test_events_that_say_nothing_leave_it_to_the_exit_status(events: list[dict[str, Any]]) -> None:
+    assert event_reason(events) is None

@@ -125,7 +125,7 @@ async def test_what_a_unit_found_is_what_it_changes(store: Store) -> None:
 async def test_a_reader_does_not_wait_for_a_writer_and_does_not_see_what_is_not_committed(store: Store) -> None:
     async with store.unit() as unit:
         await unit.users.add("bob", Role.USER, NOW)
-        seen = await asyncio.wait_for(asyncio.create_task(names(store)), 2)
+        seen = await asyncio.wait_for(asyncio.create_task(names(store)), 10)
     assert seen == []
     assert await names(store) == ["bob"]
 

@@ -20,6 +20,9 @@ from tornado.testing import bind_unused_port
 
 from hub.auth.assemble import Auth, make_auth
 from hub.config import Profile, Settings
+from hub.cull.loop import Culler
+from hub.cull.postponing import Postponing
+from hub.cull.ruling import Ruling
 from hub.domain.ids import KernelId, WorkspaceId, new_id
 from hub.domain.kernels import Kernel, KernelState
 from hub.domain.users import Role, User
@@ -41,6 +44,7 @@ from hub.store.engine import Store
 from hub.web.pages import error_page
 from hub.web.routes import routes
 from hub.workspaces.connections import Connections
+from hub.workspaces.ends import Ends
 from hub.workspaces.image_kernelspecs import KernelspecList
 from hub.workspaces.kernels import KernelModel
 from hub.workspaces.progress import Progress
@@ -373,9 +377,11 @@ async def make_site(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIt
         workspaces, kernels = FakeWorkspaces(clock), FakeKernels()
         absent: Any = SimpleNamespace()
         no_files: Any = SimpleNamespace(forget=lambda user_id: None)
+        running = Running(chosen, store, clock)
+        culler = Culler(chosen, store, workspaces, kernels, absent, absent, clock, running)  # type: ignore[arg-type]
         services = Services(
             settings=chosen,
-            running=Running(chosen, store, clock),
+            running=running,
             history=HistoryCounts(store, clock),
             clock=clock,
             store=store,
@@ -410,8 +416,12 @@ async def make_site(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIt
             verifications=absent,
             hidden_states=absent,
             connections=absent,
-            culler=absent,
+            ends=Ends(store, workspaces, clock),  # type: ignore[arg-type]
+            culler=culler,
+            postponing=Postponing(store, culler, clock),
+            ruling=Ruling(store, clock, lambda: running.current.culling),
             contents=absent,
+            results=absent,
             frontends=SimpleNamespace(events=Events()),  # type: ignore[arg-type]
             live=make_live(store, workspaces, clock, tmp_path),
             notebook_html=as_html,

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from openapi_spec_validator import validate
 
+from hub.domain.kernels import KernelState
 from hub.domain.users import Role
 from hub.http.handler import Access, Over
 from hub.web.api.base import PAGED, ApiHandler
@@ -158,6 +159,8 @@ async def test_real_answers_are_as_described(site: Site, program: Checked) -> No
     assert (await program("POST", "/users/ada/activity", {"last_activity": "2026-01-01T00:00:00Z"})).status == 200
     assert (await program("DELETE", "/users/dan")).status == 204
 
+    site.kernels.run(next(iter(site.workspaces.rows.values())), KernelState.BUSY)
+    assert [each["state"] for each in (await program("GET", "/users/ada/kernels")).json()] == ["busy"]
     for server in ("/server", "/servers/datascience"):
         assert (await program("GET", f"/users/ada{server}")).json()["kernelhub_state"] == "running"
         assert (await program("GET", f"/users/ben{server}")).status == 404
@@ -190,6 +193,7 @@ async def test_real_answers_are_as_described(site: Site, program: Checked) -> No
     assert (await program("DELETE", "/groups/physics/owners", {"users": ["ben"]})).json()["owners"] == []
     assert (await program("PUT", "/groups/physics/properties", {"quotas": {"kernels": 3}})).status == 200
     assert (await program("PUT", "/groups/physics/properties", {"quotas": {"kernels": "3"}})).status == 400
+    await rules_of_culling_as_described(program)
     assert (await program("PATCH", "/groups/physics", {"display_name": "Physics 101"})).status == 200
     assert (await program("GET", "/groups/physics")).json()["display_name"] == "Physics 101"
     assert (await program("DELETE", "/groups/physics")).status == 204
@@ -197,7 +201,7 @@ async def test_real_answers_are_as_described(site: Site, program: Checked) -> No
     assert (await program("POST", "/shutdown", {"servers": True})).status == 202
     assert site.services.ending.wanted.is_set() and site.services.ending.stop_workspaces
     unseen = {said["operationId"] for said in OPERATIONS.values()} - {name for _, name in program.seen}
-    assert unseen == {"getCulling"}
+    assert unseen == {"getCulling", "postponeCulling"}
 
 
 async def records_as_described(program: Checked) -> None:
@@ -236,3 +240,13 @@ async def test_the_page_shows_every_operation(site: Site) -> None:
         assert f'id="{said["operationId"]}"' in page
     assert page.count('class="api-try"') == sum(method == "GET" for method, _ in OPERATIONS)
     assert (await site.browser().get("/hub/api-docs", Accept="text/html")).status == 302
+
+
+async def rules_of_culling_as_described(program: Checked) -> None:
+    for path in ("/users/ada/culling/rules", "/groups/physics/culling", "/groups/physics/culling/owners"):
+        assert (await program("GET", path)).json() == {}
+        assert (await program("PUT", path, {"kernel_idle": "2h"})).json() == {"kernel_idle": "PT2H"}
+        assert (await program("GET", path)).json() == {"kernel_idle": "PT2H"}
+        wrong = await program("PUT", path, {"kernel_idle": "soon"})
+        assert wrong.status == 400 and "kernel_idle" in wrong.text
+    assert (await program("PUT", "/groups/physics/culling/owners", {"kernel_idle": "never"})).status == 403

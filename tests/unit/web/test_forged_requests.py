@@ -22,8 +22,9 @@ SAMPLES = {
     r"([^/]+)": "root1",
     r"([0-9a-f-]{1,64})": "0123abcd",
     r"([A-Za-z0-9_-]{1,128})": "secret",
-    r"(invite|delete|sign-out|disable|enable|role|rename|describe|join|leave|reset-factors|revoke-token)": "role",
-    r"(describe|add|remove|own|disown|properties|delete)": "add",
+    r"(invite|delete|sign-out|disable|enable|role|rename|describe|join|leave"
+    r"|reset-factors|revoke-token|culling)": "role",
+    r"(describe|add|remove|own|disown|properties|culling|owner-culling|delete)": "add",
     r"(restore|delete)": "restore",
     r"(deployments|test|roster|score|delete)": "test",
     r"((?:/[^/]+)*/?)": "/a.txt",
@@ -31,7 +32,7 @@ SAMPLES = {
     r"(\w+-\w+-\w+-\w+-\w+)": "1-2-3-4-5",
     r"([a-z0-9-]{1,32})": "keycloak",
     r"(interrupt|restart)": "restart",
-    r"(restart|stop)": "stop",
+    r"(interrupt|restart|stop)": "stop",
     r"(rename|remove)": "rename",
     r"(approve|refuse)": "refuse",
     r"(news|update)": "news",
@@ -53,7 +54,14 @@ SAMPLES = {
 
 LTI = {"LtiLogin", "LtiLaunch", "LtiContinue", "LtiChoose", "LtiRegister"}
 """Pages of learning platforms, which know nobody by a cookie; tests/unit/web/test_lti_launch.py forges them."""
-EXEMPT = {"RouteHandler", "ActivityHandler", "WelcomeHandler", "PolicyReportHandler", "BackchannelLogout"} | LTI
+EXEMPT = {
+    "RouteHandler",
+    "ActivityHandler",
+    "EndsHandler",
+    "WelcomeHandler",
+    "PolicyReportHandler",
+    "BackchannelLogout",
+} | LTI
 """Handlers that need no form token: what only proxies ask, providers' signed messages, browsers' reports."""
 
 FOR_STRANGERS = {

@@ -12,6 +12,7 @@ import pytest
 
 from hub.config import Culling, Settings
 from hub.cull.loop import Culler
+from hub.domain.culling import Action
 from hub.domain.ids import KernelId, UserId, WorkspaceId, new_id, new_uuid
 from hub.domain.kernel_names import Choice
 from hub.domain.kernels import Kernel, KernelState, Session
@@ -23,6 +24,7 @@ from hub.workspaces import kernels as kernels_module
 from hub.workspaces import sessions as sessions_module
 from hub.workspaces.agents import Live, LiveKernel
 from hub.workspaces.connections import Connections
+from hub.workspaces.health import of_row
 from hub.workspaces.image_kernelspecs import (
     IMAGE_ITSELF,
     MAX_LIST_BYTES,
@@ -115,7 +117,7 @@ class World:
     said: Live
     ended: list[str]
 
-    async def status(self, workspace_id: WorkspaceId) -> Live:
+    async def status(self, workspace_id: WorkspaceId, max_age: float = 2.0) -> Live:
         return self.said
 
     async def list_running(self) -> list[Workspace]:
@@ -176,9 +178,16 @@ async def test_an_agent_cannot_have_another_users_kernel_culled_or_reported_dead
     world.said = live(claimed(world.alices.id, state))
     settings = Settings(data_dir=data_dir, culling=Culling(kernel_idle=timedelta(hours=1)))
     part = cast(Any, world)
-    await Culler(settings, store, part, part, part, Connections(clock), clock).run_once()
+    culler = Culler(settings, store, part, part, part, Connections(clock), clock)
+    decided = set()
+    for _ in range(15):
+        decided |= {decision.action for decision in await culler.run_once()}
+        clock.advance(timedelta(seconds=50))
+    assert decided & {Action.SHUT_KERNEL, Action.REPORT_DEAD}
     assert world.ended == []
-    assert await the_same(store, world.alices)
+    async with store.reading() as unit:
+        assert await unit.kernels.find(world.alices.id) == world.alices
+        assert not await unit.audit.list(10, action_prefix="kernel.")
 
 
 @dataclass
@@ -235,6 +244,8 @@ class Obliging:
 
     def forget_status(self, workspace_id: WorkspaceId) -> None:
         pass
+
+    health = staticmethod(of_row)
 
 
 async def test_kernels_and_sessions_of_one_user_are_bounded_whatever_the_agent_says(

@@ -74,6 +74,9 @@ class World:
             raise AgentSilent("nobody answers")
         self.connected_to.add(workspace_id)
 
+    async def farewell(self, workspace_id: WorkspaceId, kernel_ids: object, reason: str) -> None:
+        pass
+
     async def drop(self, workspace_id: WorkspaceId) -> None:
         self.connected_to.discard(workspace_id)
 

@@ -1,0 +1,121 @@
+"""From what an agent says, what the proxies report and what is remembered: one snapshot of a workspace. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from hub.cull.memory import Remembered, Seen
+from hub.domain.culling import NOTHING, STUCK, KernelSnapshot, Rule, WorkspaceSnapshot
+from hub.domain.culling_policy import CullingPolicy
+from hub.domain.health import Health
+from hub.domain.ids import KernelId, WorkspaceId
+from hub.domain.kernels import KernelState
+from hub.domain.workspace import Workspace
+from hub.workspaces.agents import Live, LiveKernel
+from proxy.contract.agent import TerminalInfo
+
+OF_KERNELS = (Rule.KERNEL_IDLE, Rule.KERNEL_STUCK)
+OF_WORKSPACES = (Rule.WORKSPACE_EMPTY, Rule.MAX_AGE)
+JudgeHealth = Callable[[LiveKernel, Workspace], Health | None]
+"""`Agents.health`."""
+
+
+class Counts(Protocol):
+    """The part of `Connections` that is used here."""
+
+    def to_kernel(self, kernel_id: KernelId) -> int:
+        """Open connections to a kernel."""
+
+    def to_workspace(self, workspace_id: WorkspaceId) -> int:
+        """Open connections to a workspace."""
+
+
+def snapshot_of(
+    workspace: Workspace,
+    live: Live,
+    known: Remembered,
+    policy: CullingPolicy,
+    connections: Counts,
+    health: JudgeHealth,
+    now: float,
+    wall: datetime,
+) -> WorkspaceSnapshot:
+    """What there is to see of a workspace at `now` (monotonic); what has to be remembered of it is put into `known`."""
+    kernels = tuple(
+        _kernel(workspace, kernel, known, policy, connections.to_kernel(kernel.id), health, now)
+        for kernel in live.kernels.values()
+    )
+    to_workspace = connections.to_workspace(workspace.id)
+    terminals = sum(_is_in_use(terminal, policy) for terminal in live.terminals)
+    jobs = tuple(job.program for job in live.jobs if job.exit_status is None)
+    living = [kernel for kernel in kernels if kernel.state is not KernelState.DEAD]
+    if living or terminals or to_workspace or jobs:
+        known.empty_at = None
+    elif known.empty_at is None:
+        known.empty_at = now
+    empty_for = NOTHING if known.empty_at is None else timedelta(seconds=now - known.empty_at)
+    rests = [kernel.idle_for for kernel in living]
+    rests += [timedelta(seconds=max(0.0, terminal.idle_seconds)) for terminal in live.terminals]
+    by_the_wall = wall - workspace.started_at if workspace.started_at is not None else None
+    for gone in known.seen.keys() - {None, *(kernel.id for kernel in kernels)}:
+        del known.seen[gone]
+    return WorkspaceSnapshot(
+        workspace.id,
+        kernels,
+        terminals,
+        to_workspace,
+        empty_for,
+        jobs,
+        age=known.age(live.container.uptime_seconds, by_the_wall, now),
+        rest_for=min(rests, default=empty_for),
+        standing=known.standing(None, OF_WORKSPACES, now),
+    )
+
+
+def _kernel(
+    workspace: Workspace,
+    kernel: LiveKernel,
+    known: Remembered,
+    policy: CullingPolicy,
+    connections: int,
+    health: JudgeHealth,
+    now: float,
+) -> KernelSnapshot:
+    seen, judged = known.of(kernel.id), health(kernel, workspace)
+    state = judged.state if judged is not None else None
+    if state not in STUCK:
+        seen.stuck_at = None
+    elif seen.stuck_at is None:
+        seen.stuck_at = now
+    if _is_used_besides(kernel, connections, policy):
+        seen.used_at = now
+    return KernelSnapshot(
+        kernel.id,
+        kernel.state,
+        _idle_for(kernel, seen, now),
+        connections,
+        kernel.reason,
+        cpu=kernel.cpu_recent,
+        health=state,
+        stuck_for=timedelta(seconds=now - seen.stuck_at) if seen.stuck_at is not None else None,
+        standing=known.standing(kernel.id, OF_KERNELS, now),
+    )
+
+
+def _is_used_besides(kernel: LiveKernel, connections: int, policy: CullingPolicy) -> bool:
+    """Whether something that the agent does not count uses it: work in the background, an open tab."""
+    works = policy.busy_cpu is not None and kernel.cpu_recent is not None and kernel.cpu_recent > policy.busy_cpu
+    return works or bool(connections and not policy.cull_connected)
+
+
+def _idle_for(kernel: LiveKernel, seen: Seen, now: float) -> timedelta:
+    idle = kernel.idle_now(now)
+    return idle if seen.used_at is None else min(idle, timedelta(seconds=now - seen.used_at))
+
+
+def _is_in_use(terminal: TerminalInfo, policy: CullingPolicy) -> bool:
+    """Whether a terminal holds its container: for as long after its last input or output as a kernel would."""
+    limit = policy.kernel_idle
+    return limit is None or terminal.idle_seconds < limit.total_seconds()
