@@ -136,15 +136,16 @@ async def test_front_ends_move_to_the_new_proxy_and_miss_nothing(hub: RunningHub
 
 def test_proxies_of_their_own_share_a_port_and_take_over(hub: RunningHub) -> None:
     """``kernelhub proxy --reuse-port``: two services, no supervisor."""
-    with socket.socket() as free:
+    with socket.socket() as free, socket.socket() as another:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        another.bind(("127.0.0.1", 0))
+        port, metrics_port = free.getsockname()[1], another.getsockname()[1]
     (hub_port,) = {c.laddr.port for c in hub.child("hub").net_connections("inet") if c.status == "LISTEN"}
     with Case("rolling") as case, contextlib.ExitStack() as stack:
-        old = stack.enter_context(alone(hub, port, hub_port))
+        old = stack.enter_context(alone(hub, port, metrics_port, hub_port))
         with knocking(port) as knocks:
             time.sleep(0.2)
-            stack.enter_context(alone(hub, port, hub_port))
+            stack.enter_context(alone(hub, port, metrics_port, hub_port))
             os.kill(old, signal.SIGQUIT)
             eventually(lambda: not _lives(old), 20.0, "the end of the old proxy")
         served = set(knocks.outcomes) == {"served"}
@@ -152,16 +153,21 @@ def test_proxies_of_their_own_share_a_port_and_take_over(hub: RunningHub) -> Non
 
 
 @contextmanager
-def alone(hub: RunningHub, port: int, hub_port: int) -> Iterator[int]:
+def alone(hub: RunningHub, port: int, metrics_port: int, hub_port: int) -> Iterator[int]:
     """A proxy as a service of its own; gives its pid, once it listens."""
     command = [sys.executable, "-m", "hub.cli", "proxy", "--reuse-port", "--port", str(port), *hub.data_dir_flag]
-    environment = {**hub.environment, "KERNELHUB_HUB_PORT": str(hub_port), "KERNELHUB_METRICS_PORT": str(port + 1)}
+    ports = {"KERNELHUB_HUB_PORT": str(hub_port), "KERNELHUB_METRICS_PORT": str(metrics_port)}
+    environment = {**hub.environment, **ports}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
+        said = []
         for line in process.stderr:
+            said.append(line)
             if "listens on" in line:
                 break
+        else:
+            raise AssertionError("the proxy did not start: " + "".join(said))
         threading.Thread(target=process.stderr.read, daemon=True).start()
         yield process.pid
     finally:
