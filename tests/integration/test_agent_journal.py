@@ -300,7 +300,8 @@ async def test_a_busy_kernel_answers_on_control_and_uses_the_processor(quick: Wo
 async def test_an_interpreter_that_is_stuck_answers_the_heartbeat_and_not_control(quick: Workspace) -> None:
     kernel_id = await quick.start()
     kernel = KernelClient(quick, await quick.client.attach_kernel(kernel_id))
-    kernel.send("import ctypes; ctypes.PyDLL(None).sleep(3)")  # holds the interpreter's lock
+    # What takes the interpreter at once keeps even the news that a cell has begun from leaving.
+    kernel.send("import ctypes, time; time.sleep(0.5); ctypes.PyDLL(None).sleep(3)")  # holds the interpreter's lock
     info = await until_info(quick, kernel_id, lambda info: (info.control_seconds or 0) > 1.0)
     assert info.state == "busy" and info.heartbeat_seconds is not None and info.heartbeat_seconds < 1.0
     await until_info(quick, kernel_id, lambda info: info.state == "idle" and info.control_seconds == 0)
