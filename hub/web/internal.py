@@ -23,6 +23,9 @@ from proxy.contract.activity import ActivityAnswer, ActivityReport
 from proxy.contract.ends import EndsQuestion
 from proxy.contract.route import KernelRoute, Refusal, RouteAnswer, RouteQuestion, TerminalRoute
 
+SESSION_CHARACTERS = 128
+"""As much of a front end's own name as proxies report."""
+
 
 class InternalHandler(HubHandler):
     """Base: anyone who has the internal token, which no browser ever sends."""
@@ -109,6 +112,9 @@ async def _route(services: Services, question: RouteQuestion) -> RouteAnswer:
         case KernelSocket(kernel_id=kernel_id):
             workspace = await services.kernels.workspace_of(identity.user.id, kernel_id)
             place = services.workspaces.place_of(workspace, identity.user)
+            services.connections.admit(
+                kernel_id, parse_qs(question.query).get("session_id", [""])[0][:SESSION_CHARACTERS]
+            )
             return KernelRoute(
                 principal=identity.principal,
                 user_id=identity.user.id,

@@ -16,6 +16,8 @@ from proxy.kit.clock import Clock
 
 FORGET_AFTER_SECONDS = 10.0
 """What a proxy reported counts for so long."""
+ADMITTED_SECONDS = 5.0
+"""A front end that was let in counts as connected for so long, unless a report tells of it before."""
 REMEMBER_SECONDS = 600.0
 """That there was a proxy, or a front end, is known for so long, so that one that fell silent can be told."""
 ANYBODY = "*"
@@ -39,6 +41,13 @@ class Connections:
         self._clock = clock
         self._seen: dict[str, _Seen] = {}
         self._heard: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        self._admitted: dict[tuple[str, str], float] = {}
+
+    def admit(self, kernel_id: KernelId, session: str) -> None:
+        """A front end is about to connect to a kernel: the next report, which tells of it, may be seconds away."""
+        now = self._clock.monotonic()
+        self._admitted = {key: at for key, at in self._admitted.items() if now - at <= ADMITTED_SECONDS}
+        self._admitted[kernel_id, session or ANYBODY] = now
 
     def report(self, report: ActivityReport) -> None:
         """Take one proxy's report in place of its last."""
@@ -50,6 +59,10 @@ class Connections:
             if connection.kernel_id is not None:
                 kernels[connection.kernel_id] += connection.count
         sessions = _sessions_of(report, kernels)
+        told = {(each.kernel_id, each.session) for each in report.sessions}
+        told |= {(each.kernel_id, each.session) for each in report.ended}
+        for key in told & self._admitted.keys():
+            del self._admitted[key]
         for kernel_id, names in sessions.items():
             heard = self._heard[kernel_id]
             for name in names:
@@ -73,7 +86,13 @@ class Connections:
 
     def sessions_of(self, kernel_id: KernelId) -> frozenset[str]:
         """The front ends that are connected to a kernel, by their own names; `ANYBODY` for those without one."""
-        return frozenset().union(*(seen.sessions.get(kernel_id, frozenset()) for seen in self._fresh()))
+        now = self._clock.monotonic()
+        let_in = {
+            session
+            for (kernel, session), at in self._admitted.items()
+            if kernel == kernel_id and now - at <= ADMITTED_SECONDS
+        }
+        return frozenset(let_in).union(*(seen.sessions.get(kernel_id, frozenset()) for seen in self._fresh()))
 
     def last_heard(self, kernel_id: KernelId) -> dict[str, float]:
         """When each of a kernel's front ends was last known to be connected (monotonic), for `REMEMBER_SECONDS`."""
