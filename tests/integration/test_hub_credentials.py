@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -64,13 +65,14 @@ async def channels(
     hub: RunningHub, kernel_id: str, query: str = "", name: str = "ada", **headers: str
 ) -> AsyncIterator[KernelConnection]:
     """The kernel's WebSocket by these headers and nothing else."""
-    address = f"{hub.address}/user/{name}/api/kernels/{kernel_id}/channels?session_id=s{query}"
+    session = uuid.uuid4().hex  # as every page has one of its own
+    address = f"{hub.address}/user/{name}/api/kernels/{kernel_id}/channels?session_id={session}{query}"
     protocols = ["v1.kernel.websocket.jupyter.org"]
     async with (
         aiohttp.ClientSession() as http,
         http.ws_connect(address, headers=headers, protocols=protocols) as socket,
     ):
-        yield KernelConnection(socket, "s")
+        yield KernelConnection(socket, session)
 
 
 async def seconds_to_close(socket: aiohttp.ClientWebSocketResponse, began: float) -> float:

@@ -87,7 +87,8 @@ async def test_connections_survive_an_agent_that_comes_back(rig: Rig) -> None:
         assert "execute_result" in [m["header"]["msg_type"] for m in await client.execute("x")]
         await eventually(lambda: rig.agent.peers)
         await rig.agent.tell_kernel(kernel, state="dead", reason="killed")
-        await client.until(lambda m: m["content"].get("execution_state") == "dead")
+        await asyncio.wait_for(client.socket.wait_closed(), 10)
+        assert (client.socket.close_code, client.socket.close_reason) == (1012, "the kernel died: killed")
 
 
 async def test_connections_are_closed_with_1012_when_the_agent_came_back_without_the_kernel(rig: Rig) -> None:
