@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import logging
 import subprocess
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
-from hub.contents import notebooks
+from hub.contents import notebooks, own_process
 from hub.contents.large import LARGE_BYTES, Data, Large, Scratch, ScratchFile
 from hub.contents.models import SaveRequest
 from hub.contents.notebook_program import SECONDS, Job, Outcome, Refusal, Show, Unpack, Write
 from hub.contents.notebooks import Shown, Written
 from hub.errors import BadRequest, Conflict, HubError, NoSpace, NotebookInvalid, TooLarge, TooManyRequests, Unavailable
 
+PROGRAM = "hub.contents.notebook_program"
 PROCESSES = 2
 WAIT_SECONDS = 60
 MOST_WAITING = 16
@@ -113,20 +112,9 @@ class NotebookProcess:
         return said, result
 
     def _run(self, job: Job, descriptors: list[int]) -> Outcome:
-        command = [sys.executable, "-P", "-m", "hub.contents.notebook_program", *map(str, descriptors)]
-        environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C.UTF-8"}
         with _turn(_inside, 0), _turn(_lanes[self._user], WAIT_SECONDS), _turn(_slots, WAIT_SECONDS):
             try:
-                done = subprocess.run(
-                    command,
-                    input=msgspec.json.encode(job),
-                    capture_output=True,
-                    pass_fds=[fd for fd in descriptors if fd >= 0],
-                    timeout=SECONDS,
-                    env=environment,
-                    cwd="/",
-                    check=False,
-                )
+                done = own_process.start(PROGRAM, msgspec.json.encode(job), descriptors, SECONDS)
             except subprocess.TimeoutExpired as error:
                 raise Unavailable(f"{job.path} took too long to be read as a notebook; try again.") from error
         if done.returncode != 0:

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
-import resource
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -24,6 +20,7 @@ from hub.contents.drafts import write_all
 from hub.contents.file_content import decode_content
 from hub.contents.large import HUB_IS_FULL
 from hub.contents.models import TYPES, SaveRequest
+from hub.contents.own_process import confine, read_whole
 from hub.errors import BadRequest, HubError, NoSpace, TooLarge
 
 SECONDS = 120
@@ -31,7 +28,6 @@ MEMORY_BYTES = 8 * 1024**3
 RESULT_BYTES = 1024**3
 """Most that a result may have: indenting makes some documents a hundred times as long."""
 MAX_MESSAGE_CHARS = 4000
-NICENESS = 5
 _TROUBLE: dict[int | None, tuple[type[HubError], str]] = {
     errno.EFBIG: (TooLarge, "{path} is too large to be saved or opened here."),
     errno.ENOSPC: (NoSpace, HUB_IS_FULL),
@@ -137,21 +133,12 @@ def _digest(data: bytes) -> str:
 
 def main() -> None:
     """The process: one job, within bounds."""
-    os.nice(NICENESS)
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # when memory is short, this ends first, not the hub
-    for limit, most in (
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_CPU, SECONDS),
-        (resource.RLIMIT_FSIZE, RESULT_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (most, most))
+    confine(memory_bytes=MEMORY_BYTES, cpu_seconds=SECONDS, file_bytes=RESULT_BYTES)
     given, result, before = map(int, sys.argv[1:])
     job: Job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     said: Outcome | Refusal
     try:
-        said, data = do(job, _read(given), _read(before) if before >= 0 else None)
+        said, data = do(job, read_whole(given), read_whole(before) if before >= 0 else None)
         write_all(result, data)
     except HubError as error:
         said = Refusal(error.code, error.message[:MAX_MESSAGE_CHARS])
@@ -161,11 +148,6 @@ def main() -> None:
         kind, message = _TROUBLE[error.errno]
         said = Refusal(kind.code, message.format(path=job.path))
     sys.stdout.buffer.write(msgspec.json.encode(said))
-
-
-def _read(fd: int) -> bytes:
-    """The whole file, which has less than the 2 GiB that a single read can give."""
-    return os.pread(fd, os.fstat(fd).st_size, 0)
 
 
 if __name__ == "__main__":

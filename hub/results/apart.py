@@ -8,19 +8,20 @@ from __future__ import annotations
 import json
 import logging
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
 
+from hub.contents import own_process
 from hub.contents.large import LARGE_BYTES, Data, Large, Scratch, ScratchFile, digest_of
 from hub.errors import TooLarge, TooManyRequests, Unavailable
 from hub.results import work
 from hub.results.program import SECONDS, Job, do
 
+PROGRAM = "hub.results.program"
 SMALL_BYTES = 512 * 1024
 """Journals up to this size are folded in the thread."""
 PROCESSES = 2
@@ -67,20 +68,18 @@ def cells(scratch: Scratch, sources: Sequence[work.Source]) -> dict[str, Any]:
 
 def _run(job: Job, given: ScratchFile | None, scratch: Scratch) -> tuple[work.Report, ScratchFile]:
     result = scratch.open()
-    descriptors = [-1 if given is None else given.fd, result.fd]
+    with ExitStack() as stack:
+        stack.enter_context(result)
+        report = _report(job, [-1 if given is None else given.fd, result.fd])
+        stack.pop_all()
+    return report, result
+
+
+def _report(job: Job, descriptors: list[int]) -> work.Report:
     if not _slots.acquire(timeout=WAIT_SECONDS):
         raise TooManyRequests("Too many large results are being brought into notebooks.", 5)
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "hub.results.program", *map(str, descriptors)],
-            input=msgspec.json.encode(job),
-            capture_output=True,
-            pass_fds=[fd for fd in descriptors if fd >= 0],
-            timeout=WALL_SECONDS,
-            env={"PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C.UTF-8"},
-            cwd="/",
-            check=False,
-        )
+        done = own_process.start(PROGRAM, msgspec.json.encode(job), descriptors, WALL_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise Unavailable("The kernel's outputs took too long to be read; it is tried again.") from error
     finally:
@@ -88,4 +87,4 @@ def _run(job: Job, given: ScratchFile | None, scratch: Scratch) -> tuple[work.Re
     if done.returncode != 0:
         log.warning("a process for results ended with %s: %s", done.returncode, done.stderr[-2000:])
         raise TooLarge("The kernel's outputs are too large or too deeply nested to be brought into a notebook.")
-    return msgspec.json.decode(done.stdout, type=work.Report), result
+    return msgspec.json.decode(done.stdout, type=work.Report)

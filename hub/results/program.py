@@ -7,22 +7,18 @@ descriptors: of the notebook file that is given, and of an empty one for the res
 from __future__ import annotations
 
 import json
-import os
-import resource
 import sys
-from contextlib import suppress
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from hub.contents.drafts import write_all
+from hub.contents.own_process import confine, read_whole
 from hub.results import work
 
 SECONDS = 60
 MEMORY_BYTES = 2 * 1024**3
 RESULT_BYTES = 512 * 1024**2
-NICENESS = 5
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -41,19 +37,10 @@ def do(job: Job, given: bytes) -> tuple[work.Report, bytes]:
 
 def main() -> None:
     """The process: one job, within bounds."""
-    os.nice(NICENESS)
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # when memory is short, this ends first, not the hub
-    for limit, most in (
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_CPU, SECONDS),
-        (resource.RLIMIT_FSIZE, RESULT_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (most, most))
+    confine(memory_bytes=MEMORY_BYTES, cpu_seconds=SECONDS, file_bytes=RESULT_BYTES)
     given, result = map(int, sys.argv[1:])
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    report, data = do(job, os.pread(given, os.fstat(given).st_size, 0) if given >= 0 else b"")
+    report, data = do(job, read_whole(given) if given >= 0 else b"")
     write_all(result, data)
     sys.stdout.buffer.write(msgspec.json.encode(report))
 
