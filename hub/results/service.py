@@ -241,10 +241,7 @@ class Results:
         async with self._store.reading() as unit:
             records = await unit.kernel_results.list()
             kernels = {kernel.id: kernel for kernel in await unit.kernels.list()}
-            sessions = [
-                each for user_id in {kernel.user_id for kernel in kernels.values()}
-                for each in await unit.sessions.list_for(user_id)
-            ]  # fmt: skip
+            sessions = await unit.sessions.list_all()
         for record in records:
             self._add(KernelDesk(record.kernel_id, record.user_id, record.workspace_id, decode(record.known)))
         for session in sessions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, delete, insert, select, update
 
 from hub.domain.ids import KernelId, SessionId, UserId
 from hub.domain.kernels import Session
@@ -38,11 +38,13 @@ class Sessions:
         """The user's session for this path, or None."""
         return await self._one((sessions.c.user_id == user_id) & (sessions.c.path == path))
 
+    async def list_all(self) -> list[Session]:
+        """Everybody's sessions, oldest first."""
+        return await self._many(select(sessions))
+
     async def list_for(self, user_id: UserId) -> list[Session]:
         """The user's sessions, oldest first."""
-        query = select(sessions).where(sessions.c.user_id == user_id)
-        rows = await self._db.rows(query.order_by(sessions.c.created_at, sessions.c.id))
-        return [as_session(row) for row in rows]
+        return await self._many(select(sessions).where(sessions.c.user_id == user_id))
 
     async def save(self, session: Session) -> None:
         """Write path, name, type and kernel of a session.
@@ -60,6 +62,10 @@ class Sessions:
     async def delete_for_kernel(self, kernel_id: KernelId) -> int:
         """Delete all sessions of a kernel. How many."""
         return await self._db.count(delete(sessions).where(sessions.c.kernel_id == kernel_id))
+
+    async def _many(self, query: Select[Any]) -> list[Session]:
+        rows = await self._db.rows(query.order_by(sessions.c.created_at, sessions.c.id))
+        return [as_session(row) for row in rows]
 
     async def _one(self, condition: ColumnElement[bool]) -> Session | None:
         row = await self._db.row(self._db.locking(select(sessions).where(condition)))
