@@ -172,7 +172,9 @@ class Hub:
         self.frontends = FrontEnds(settings.data_dir)
         self.jobs = Jobs(self.workspaces, self.agents)
         self.runs = make_runs(
-            *(settings, self.store, self.spawner, folders, self.agents, kernels, kernelspecs, self.contents, clock)
+            *(settings, self.store, self.spawner, folders, self.agents, kernels, kernelspecs, self.contents),
+            glance=self.results.glancing,
+            clock=clock,
         )
         self.services = Services(
             settings=settings,

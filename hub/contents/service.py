@@ -182,8 +182,9 @@ class Contents:
         format: str | None = None,
         content: bool = True,
         hash: bool = False,
+        amend: amending.Change | None = None,
     ) -> Model:
-        """The model of a file, notebook or folder.
+        """The model of a file, notebook or folder. A notebook is shown as `amend` gives it; the file stays as it is.
 
         `type` None means what it is (a notebook by its name); ``file`` gives a notebook as text. `format`
         None means text where it is UTF-8, else base64. Raises NotFound, also for hidden files; BadRequest
@@ -191,7 +192,8 @@ class Contents:
         content is asked for and is over the limit.
         """
         asked = documents.Asked(type=type, format=format, content=content, hash=hash, at=self._clock.now())
-        return await self._run(documents.get_in_memory, parse_path(path), asked, self._desk, self._limits)
+        desk = self._desk if amend is None else self._desk.amending(amend)
+        return await self._run(documents.get_in_memory, parse_path(path), asked, desk, self._limits)
 
     async def stream(
         self,

@@ -60,7 +60,8 @@ class Run:
     `output` is the file that holds the outputs. `error` says what went wrong: ``ename``, ``evalue``, ``traceback``
     and, where a cell did, ``cell``, ``index`` (its place in the notebook, from 0), ``execution_count``; of a
     verification also ``difference``. `spec_name` is the kernelspec, `cell_seconds` the most that a cell may take
-    (None: no limit). `digest` is that of the notebook's version that a verification is about.
+    (None: no limit). `digest` is that of the notebook's version that a verification is about; in the end, of the one
+    that it judged.
     """
 
     id: RunId

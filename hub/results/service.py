@@ -193,19 +193,25 @@ class Results:
         Where nobody has it open, the file is written first.
         """
         desks = self._desks_at(user.id, path)
-        if not desks:
-            yield None
-            return
-        self._opened[user.id, path] = self._clock.monotonic()
+        if desks:
+            self._opened[user.id, path] = self._clock.monotonic()
+        async with self._presented(user, desks) as shown:
+            yield shown
+            if shown is not None:
+                await self._note_shown(desks, shown)
+
+    @asynccontextmanager
+    async def glancing(self, user: User, path: str) -> AsyncIterator[Callable[[Data], Data | None] | None]:
+        """As `opening`, for somebody who looks and has no front end: the notebook does not count as open."""
+        async with self._presented(user, self._desks_at(user.id, path)) as shown:
+            yield shown
+
+    @asynccontextmanager
+    async def _presented(self, user: User, desks: list[KernelDesk]) -> AsyncIterator[_Presented | None]:
         async with AsyncExitStack() as stack:
             for desk in desks:
                 await stack.enter_async_context(desk.lock)
-            shown = await self._present(user, desks)
-            if shown is None:
-                yield None
-                return
-            yield shown
-            await self._note_shown(desks, shown)
+            yield await self._present(user, desks) if desks else None
 
     async def _present(self, user: User, desks: list[KernelDesk]) -> _Presented | None:
         try:

@@ -12,7 +12,7 @@ from hub.runs.running import Running
 from hub.runs.scratch import Scratches
 from hub.runs.service import Runs
 from hub.runs.verifications import Verifications
-from hub.runs.verifying import Verifying
+from hub.runs.verifying import Glance, Verifying
 from hub.spawn.folders import Folders
 from hub.spawn.protocol import Spawner
 from hub.store.engine import Store
@@ -45,12 +45,13 @@ def make_runs(
     kernels: Kernels,
     kernelspecs: Kernelspecs,
     contents: ContentsOfUsers,
+    glance: Glance,
     clock: Clock,
 ) -> RunParts:
     """Everybody's runs and verifications."""
     scratches = Scratches(settings, spawner, folders, agents, contents)
     running = Running(store, agents, kernels, contents, clock)
-    verifying = Verifying(settings, scratches, agents, kernelspecs, contents, clock)
+    verifying = Verifying(settings, scratches, agents, kernelspecs, contents, glance, clock)
     runs = Runs(store, kernelspecs, contents, {RunKind.RUN: running, RunKind.VERIFY: verifying}, clock)
-    verifications = Verifications(store, runs, contents, scratches)
+    verifications = Verifications(store, runs, contents, glance, scratches)
     return RunParts(runs, verifications, HiddenStates(store, agents, contents))

@@ -29,11 +29,8 @@ _UNCOMPARED = ("application/vnd.jupyter.widget-view+json",)
 
 def version_digest(notebook: Json) -> str:
     """What identifies a version of a notebook: its kernel, its code, and its outputs without their counts."""
-    metadata = notebook.get("metadata")
-    spec = metadata.get("kernelspec") if isinstance(metadata, dict) else None
-    kernel = spec.get("name") if isinstance(spec, dict) else None
     parts = [[_text(cell.get("source")), _tags(cell), _plain(cell)] for cell in _code_cells(notebook)]
-    return hashlib.sha256(json.dumps([kernel, parts], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([_kernel(notebook), parts], sort_keys=True).encode()).hexdigest()
 
 
 def first_difference(kept: Json, found: Json, before: int | None = None) -> Json | None:
@@ -59,12 +56,12 @@ def first_difference(kept: Json, found: Json, before: int | None = None) -> Json
 
 
 def same_code(kept: Json, found: Json) -> bool:
-    """Whether both have the same cells, outputs aside."""
+    """Whether both have the same kernel and the same cells with the same tags, outputs aside."""
     codes = [
-        [(cell.get("cell_type"), _text(cell.get("source"))) for cell in notebook.get("cells", [])]
+        [(cell.get("cell_type"), _text(cell.get("source")), _tags(cell)) for cell in notebook.get("cells", [])]
         for notebook in (kept, found)
     ]
-    return codes[0] == codes[1]
+    return codes[0] == codes[1] and _kernel(kept) == _kernel(found)
 
 
 def _is_compared(cell: Json) -> bool:
@@ -108,6 +105,12 @@ def _difference(kept: str, found: str) -> str:
     )
     text = "\n".join(lines) or "They differ far below their beginnings."
     return text if len(text) <= MAX_DIFFERENCE_CHARS else text[:MAX_DIFFERENCE_CHARS] + "\n…"
+
+
+def _kernel(notebook: Json) -> Any:
+    metadata = notebook.get("metadata")
+    spec = metadata.get("kernelspec") if isinstance(metadata, dict) else None
+    return spec.get("name") if isinstance(spec, dict) else None
 
 
 def _plain(cell: Json) -> list[Json]:

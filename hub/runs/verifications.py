@@ -12,7 +12,7 @@ from hub.errors import Conflict
 from hub.runs.notebooks import wanted_kernel
 from hub.runs.scratch import Scratches, new_scratch_id
 from hub.runs.service import Runs, require_notebook
-from hub.runs.verifying import read_version
+from hub.runs.verifying import Glance, read_version
 from hub.store.engine import Store
 
 
@@ -32,10 +32,13 @@ class Badge:
 class Verifications:
     """Everybody's verifications, which are runs of another kind."""
 
-    def __init__(self, store: Store, runs: Runs, contents: ContentsOfUsers, scratches: Scratches) -> None:
+    def __init__(
+        self, store: Store, runs: Runs, contents: ContentsOfUsers, glance: Glance, scratches: Scratches
+    ) -> None:
         self._store = store
         self._runs = runs
         self._contents = contents
+        self._glance = glance
         self._scratches = scratches
 
     async def start(self, user: User, path: str, kernel: str | None, cell_seconds: float | None) -> Run:
@@ -48,7 +51,7 @@ class Verifications:
             under_way = await unit.runs.list_open()
         if any(run.user_id == user.id and run.kind is RunKind.VERIFY for run in under_way):
             raise Conflict("Another notebook of yours is being verified; wait for its end, or stop it.")
-        version = await read_version(self._contents, user, path)
+        version = await read_version(self._contents, self._glance, user, path)
         wanted = await asyncio.to_thread(wanted_kernel, version.data)
         name, _ = await self._runs.choose_kernel(user, kernel, wanted)
         run = self._runs.new(user, RunKind.VERIFY, path, name)
@@ -57,11 +60,12 @@ class Verifications:
 
     async def badge(self, user: User, path: str) -> Badge:
         """What is known of the notebook as it is now. Raises NotFound, BadRequest."""
-        version = await read_version(self._contents, user, path)
+        version = await read_version(self._contents, self._glance, user, path)
         async with self._store.reading() as unit:
             over = await unit.runs.list_verified(user.id, version.digest)
             open_runs = await unit.runs.list_open()
-        mine = [run for run in open_runs if run.user_id == user.id and run.digest == version.digest]
+        verifying = [run for run in open_runs if run.user_id == user.id and run.kind is RunKind.VERIFY]
+        mine = [run for run in verifying if run.path == path]
         clear = [run for run in over if run.verdict not in (None, Verdict.UNKNOWN)]
         unclear = [run for run in over if run.verdict is Verdict.UNKNOWN]
         return Badge(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
 from hub.config import Settings
+from hub.contents.amending import Change
 from hub.contents.service import ContentsOfUsers
 from hub.domain.runs import Run, RunState, Verdict
 from hub.domain.users import User
@@ -35,9 +38,13 @@ RESULT = ".kernelhub-verify.ipynb"
 MAX_DIFFERENCE_CHARS = 10_000
 
 
+Glance = Callable[[User, str], AbstractAsyncContextManager[Change | None]]
+"""Gives, for a look at a user's notebook, what its cells printed that is not in the file yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A notebook as it is in the file now, and its version's digest."""
+    """A notebook as it is now, with what is not in the file yet, and its version's digest."""
 
     data: bytes
     digest: str
@@ -53,6 +60,7 @@ class Verifying:
         agents: Agents,
         kernelspecs: Kernelspecs,
         contents: ContentsOfUsers,
+        glance: Glance,
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -60,6 +68,7 @@ class Verifying:
         self._agents = agents
         self._kernelspecs = kernelspecs
         self._contents = contents
+        self._glance = glance
         self._clock = clock
 
     async def perform(self, run: Run, user: User, told: Told, save: Save) -> Run:
@@ -126,15 +135,18 @@ class Verifying:
         )
 
     async def _judged(self, run: Run, user: User) -> Run:
-        """The run with its verdict: the first cell that differs or fails, whichever comes first."""
-        assert run.workspace_id is not None  # noqa: S101 - said by `perform`
+        """The run with its verdict: the first cell that differs or fails, whichever comes first.
+
+        What the notebook's cells printed meanwhile is compared; with other code than was run there is no verdict.
+        """
+        workspace_id = run.workspace_id
+        assert workspace_id is not None  # noqa: S101 - said by `perform`
         contents = self._contents.of(user)
         error = run.error or {}
         try:
-            kept = await read_version(self._contents, user, run.path)
-            if kept.digest != run.digest:
-                return replace(run, error=failure("The notebook was changed while it was verified; verify it again."))
-            found = await contents.read_out(self._scratches.written(run.workspace_id), RESULT)
+            kept = await read_version(self._contents, self._glance, user, run.path)
+            run = replace(run, digest=kept.digest)
+            found = await contents.read_out(self._scratches.written(workspace_id), RESULT)
             before = error.get("index") if run.state is not RunState.SUCCEEDED else None
             difference = await _first_difference(user, kept.data, found, before)
         except HubError as problem:
@@ -146,9 +158,10 @@ class Verifying:
         return replace(run, verdict=Verdict.FAILS) if "cell" in error else run
 
 
-async def read_version(contents: ContentsOfUsers, user: User, path: str) -> Content:
+async def read_version(contents: ContentsOfUsers, glance: Glance, user: User, path: str) -> Content:
     """The notebook and its version's digest. Raises NotFound, BadRequest."""
-    model = await contents.of(user).get(path, type="notebook")
+    async with glance(user, path) as amend:
+        model = await contents.of(user).get(path, type="notebook", amend=amend)
     data = bytes(model.content)  # type: ignore[arg-type]
     if len(data) <= HERE_BYTES:
         return Content(data, await asyncio.to_thread(digest_of, data))

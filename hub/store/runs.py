@@ -36,7 +36,6 @@ class Runs:
                 spec_name=run.spec_name,
                 cell_seconds=run.cell_seconds,
                 started_at=run.started_at,
-                digest=run.digest,
                 **_changeable(run),
             ),
             conflict="There is a run of this id already.",
@@ -87,6 +86,7 @@ def _changeable(run: Run) -> dict[str, Any]:
         "total": run.total,
         "name": loggable(run.name, MAX_NAME_CHARS),
         "error": run.error,
+        "digest": run.digest,
         "verdict": None if run.verdict is None else run.verdict.value,
     }
 

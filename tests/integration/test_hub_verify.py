@@ -168,6 +168,40 @@ async def test_a_verification_that_is_stopped_has_no_verdict_and_leaves_nothing(
     assert leftovers(hub) == []
 
 
+async def test_what_is_saved_meanwhile_is_judged_if_it_is_the_same_code(hub: RunningHub, client: HubClient) -> None:
+    wait = cell("import time\ntime.sleep(2)")
+    for code, verdict in (("print(6)", "differs"), ("print(6 )", "unknown")):
+        await save(client, "meanwhile.ipynb", wait, cell("print(6)"))
+        _, begun = await client.request("POST", "api/kernelhub/verify", {"path": "meanwhile.ipynb"})
+
+        async def runs(run_id: str = begun["id"]) -> bool:
+            return bool((await client.request("GET", f"api/kernelhub/runs/{run_id}"))[1]["cell"])
+
+        await eventually(runs)
+        await save(client, "meanwhile.ipynb", wait, cell(code, printed("7\n")))
+        assert (await badge(client, "meanwhile.ipynb"))["running"]["id"] == begun["id"]
+        over = await ended(client, begun["id"])
+        assert over["verdict"] == verdict, over
+        known = (await badge(client, "meanwhile.ipynb"))["verdict"]
+        assert known == (verdict if verdict == "differs" else None)
+
+
+async def test_what_is_not_in_the_file_yet_is_judged_too(client: HubClient, ada: Account) -> None:
+    """Its page was closed a moment ago, so that nobody may write the file; it is written after the verification."""
+    await save(client, "unwritten.ipynb", cell("print(6)", count=None))
+    session = await client.start_session("unwritten.ipynb")
+    async with client.kernel(session["kernel"]["id"]) as kernel:
+        await kernel.execute("print(6)")
+    assert (await verified(client, "unwritten.ipynb"))["verdict"] == "reproducible"
+
+    async def written() -> bool:
+        return '"6\\n"' in (ada.home / "unwritten.ipynb").read_text()
+
+    await eventually(written)
+    assert (await badge(client, "unwritten.ipynb"))["verdict"] == "reproducible"
+    await client.request("DELETE", f"api/sessions/{session['id']}")
+
+
 async def test_a_verification_survives_a_hub_that_is_killed(hub: RunningHub, client: HubClient) -> None:
     await save(client, "slow.ipynb", cell("import time\ntime.sleep(2)\nprint('x')", printed("x\n")))
     _, begun = await client.request("POST", "api/kernelhub/verify", {"path": "slow.ipynb"})
