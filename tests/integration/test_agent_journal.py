@@ -134,6 +134,7 @@ async def test_all_that_a_kernel_publishes_is_in_its_journal_and_nothing_that_th
     assert not any(attachment.session.encode() in r.parts[1] for r in found if r.kind == Kind.MESSAGE)
     info = await workspace.info(kernel_id)
     assert info.journal_last == found[-1].seq > 0
+    assert info.hands_over
     live = [kernel.sockets["iopub"].recv_multipart(zmq.NOBLOCK) for _ in range(3)]
     journal = Journal(workspace.run, kernel_id, os.getuid())
     for frames in live:
@@ -323,14 +324,14 @@ async def test_another_kernels_silence_on_control_means_nothing(quick: Workspace
     write_spec(quick, "other", ["python", "-c", code, "-f", "{connection_file}"])
     kernel_id = await quick.start(name="other")
     first = await until_info(quick, kernel_id, lambda info: info.cpu_recent is not None)
-    assert first.control_seconds is None
+    assert first.control_seconds is None and not first.hands_over
     kernel = KernelClient(quick, await quick.client.attach_kernel(kernel_id))
     kernel.send("import time; time.sleep(3)")
     await until_info(quick, kernel_id, lambda info: info.control_seconds == 0)
     kernel.close()
 
 
-async def test_ipykernel_starts_as_ever_but_with_a_longer_queue(workspace: Workspace, connect: Any) -> None:
+async def test_ipykernel_starts_as_ever_but_waits_for_its_subscribers(workspace: Workspace, connect: Any) -> None:
     """And nothing that lies in the folder where it starts, or in the agent's own, can stand in for a module."""
     (workspace.home / "zmq.py").write_text("raise SystemExit('the wrong one')")
     kernel_id = await workspace.start()
@@ -339,6 +340,8 @@ async def test_ipykernel_starts_as_ever_but_with_a_longer_queue(workspace: Works
         await kernel.value("get_ipython().kernel.iopub_socket.io_thread.socket.getsockopt(__import__('zmq').SNDHWM)")
         == "20000"
     )
+    socket = "get_ipython().kernel.iopub_socket.io_thread.socket"
+    assert await kernel.value(f"{socket}.send_multipart.__module__") == "'__main__'"
     assert (await kernel.value("__import__('sys').argv[0]")).strip("'").endswith("ipykernel_launcher.py")
     assert await kernel.value("[p for p in __import__('sys').path if 'hub/agent' in p]") == "[]"
     assert await kernel.value("__import__('sys').modules['__main__'].__name__") == "'__main__'"
