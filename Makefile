@@ -21,9 +21,10 @@ image: $(VENV)/.installed ## build the kernel images
 	$(BIN)/kernelhub image build
 
 $(VENV)/.installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable .
+	@echo "Making the virtual environment $(VENV) and installing kernelhub in it: a few minutes the first time."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -25,6 +25,7 @@ from hub.contents.models import Limits
 from hub.contents.service import ContentsOfUsers
 from hub.cull.loop import Culler
 from hub.cull.postponing import Postponing
+from hub.cull.rules import CANNOT_PAUSE, wants_pauses
 from hub.cull.ruling import Ruling
 from hub.domain.history import HUB_WAS_DOWN
 from hub.ending import ENDED_FOR_GOOD, Ending
@@ -56,6 +57,7 @@ from hub.web.pages import error_page
 from hub.workspaces.agents import Agents
 from hub.workspaces.connections import Connections
 from hub.workspaces.ends import Ends
+from hub.workspaces.freezer import Freezer
 from hub.workspaces.image_kernelspecs import ImageKernelspecs
 from hub.workspaces.jobs import Jobs
 from hub.workspaces.kernel_order import KernelOrder
@@ -119,6 +121,8 @@ class Hub:
         self.workspaces = Workspaces(
             settings, self.store, self.spawner, folders, self.agents, runner, clock, progress, self.running, quotas
         )
+        self.freezer = Freezer(self.store, self.workspaces, self.spawner, self.agents, connections, clock)
+        self.workspaces.pausing = self.freezer
         kernelspecs = Kernelspecs(settings, self.workspaces, self.agents, images, self.probes, clock, self.running)
         kernels = Kernels(self.store, self.workspaces, self.agents, kernelspecs, connections, clock, quotas)
         self.watch = Watch(self.store, self.agents, self.workspaces, kernels, clock)
@@ -126,6 +130,7 @@ class Hub:
             *(settings, self.store, self.workspaces, kernels, self.agents, connections, clock),
             running=self.running,
             health=self.agents.health,
+            pausing=self.freezer,
         )
         self.culler.tell = lambda user_id: self.frontends.events.publish(user_id, NOTICES_SCHEMA, {"data": {}})
         self.live = Live(
@@ -211,6 +216,7 @@ class Hub:
             hidden_states=self.runs.hidden_states,
             connections=connections,
             rounds=self.reconciler.rounds,
+            freezer=self.freezer,
             ends=Ends(self.store, self.workspaces, clock),
             culler=self.culler,
             postponing=Postponing(self.store, self.culler, clock),
@@ -228,6 +234,7 @@ class Hub:
         self.running.announced = lambda: tell_everybody(self.services)
         await self.running.refresh()
         await self.results.load()
+        await self.freezer.load()
         with metrics.RECONCILED.time():
             await self._reconcile_at_first()
         async with self.store.unit() as unit:
@@ -240,6 +247,8 @@ class Hub:
             self._tasks.start(work, name)
         if selected.warning:
             log.warning("%s", selected.warning)
+        if wants_pauses(settings) and not self.spawner.can_pause:
+            log.warning("pause_after has no effect: %s", CANNOT_PAUSE)
         log.info("ready at %s, kernels by %s", settings.hub_url, self.spawner.name)
 
     async def close(self) -> None:
@@ -253,6 +262,7 @@ class Hub:
         await self.probes.close()
         await self.jobs.close()
         await self.watch.close()
+        await self.freezer.close()
         await self.workspaces.close()
         await self.agents.close()
         await self.frontends.close()

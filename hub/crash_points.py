@@ -45,6 +45,14 @@ class Point(StrEnum):
     CONTAINER_STOP_AFTER = "container.stop.after"
     JOURNALS_TAKEN = "container.journals_taken"
 
+    PAUSE_LISTED = "pause.listed"
+    PAUSE_HELD = "pause.held"
+    PAUSE_FREEZE_BEFORE = "pause.freeze.before"
+    PAUSE_FREEZE_AFTER = "pause.freeze.after"
+    THAW_BEFORE = "thaw.before"
+    THAW_AFTER = "thaw.after"
+    THAW_WRITTEN = "thaw.written"
+
     KERNEL_ADD_BEFORE = "kernel.add.before"
     KERNEL_ADD_AFTER = "kernel.add.after"
     KERNEL_START_AFTER = "kernel.start.after"

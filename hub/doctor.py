@@ -19,11 +19,13 @@ from typing import Any, Literal
 
 from hub.audit_keeper import ANCHORS, read_anchors, verify
 from hub.config import Settings
+from hub.cull.rules import CANNOT_PAUSE, wants_pauses
 from hub.errors import EngineSilent, HubError
 from hub.image_names import IMAGES, tag_of
 from hub.images import image_present
 from hub.spawn.engine import Engine
 from hub.spawn.folders import Folders, socket_path_too_long
+from hub.spawn.memory import can_reclaim
 from hub.spawn.remote import SpawnerAway
 from hub.spawn.select import open_to_others, remote_spawner, spawner_folder
 from hub.spawn.wire import SOCKET
@@ -64,6 +66,7 @@ async def run(settings: Settings) -> list[Check]:
         *await _spawner_checks(settings),
         await _database_check(settings),
         *await _audit_checks(settings),
+        check_pause(settings.spawner != "process", can_reclaim(), wants_pauses(settings)),
         _disk_check("disk", data_dir),
         *(check_private(path, _mode(path)) for path in _secret_files(data_dir)),
         check_address(settings),
@@ -100,6 +103,16 @@ def check_account(uid: int, spawner: str) -> Check:
     level: Level = "ok" if spawner == "process" else "warn"
     advice = None if level == "ok" else "Run the hub as root to give every user's container a uid of its own."
     return Check(level, "account", f"uid {uid}: all users' files and containers belong to this one uid", advice)
+
+
+def check_pause(can_pause: bool, gives_memory_back: bool, is_wanted: bool) -> Check:
+    """Whether idle containers can be paused here, and whether their memory is the machine's again then."""
+    if not can_pause:
+        advice = 'Leave pause_after out of [culling], or use containers (spawner = "docker").'
+        return Check("warn" if is_wanted else "ok", "pause", CANNOT_PAUSE, advice if is_wanted else None)
+    if gives_memory_back:
+        return Check("ok", "pause", "idle containers can be paused, and give back their files' cache (cgroup v2)")
+    return Check("ok", "pause", "idle containers can be paused; they keep their memory (that needs cgroup v2)")
 
 
 def check_spawner(problem: str | None, is_there: bool) -> Check:

@@ -152,6 +152,8 @@ RECONCILE_FINDINGS = _counter(
     (
         "found_running",
         "found_gone",
+        "found_paused",
+        "found_thawed",
         "unfinished_stop",
         "leftover",
         "unowned_container",
@@ -170,6 +172,29 @@ RECONCILE_SECONDS = Histogram(
 )
 CULLED = _counter(
     "kernelhub_culled_total", "What was ended for being idle or too old.", "what", ("kernel", "workspace")
+)
+PAUSES = _counter(
+    "kernelhub_pauses_total",
+    "Pauses of idle containers, by how they went: frozen, given up because it was used again, or failed.",
+    "outcome",
+    ("paused", "given_up", "failed"),
+)
+THAWS = _counter(
+    "kernelhub_thaws_total",
+    "Paused containers that were let go on, by what needed them.",
+    "why",
+    ("message", "connection", "request", "end", "culling"),
+)
+THAW_SECONDS = Histogram(
+    "kernelhub_thaw_seconds",
+    "Time from the question for a paused container to its going on.",
+    registry=REGISTRY,
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10),
+)
+GIVEN_BACK = Counter(
+    "kernelhub_memory_given_back_bytes_total",
+    "Memory of paused containers that was given back to the machine.",
+    registry=REGISTRY,
 )
 REFUSED = _counter(
     "kernelhub_refused_requests_total",

@@ -33,7 +33,7 @@ from hub.spawner.confine import FOR_HUB, FOR_PROXY, TEMPORARY, Plan, engine_sock
 from hub.welcome import Welcome, ask_welcome, is_ready
 from proxy.io.listening import listen
 
-RESTART_PAUSE_SECONDS = 0.2
+RESTART_PAUSE_SECONDS = 0.05
 LONGEST_RESTART_PAUSE_SECONDS = 10.0
 SETTLED_SECONDS = 30.0
 """A child that ran for this long starts again with the shortest pause."""
@@ -61,6 +61,8 @@ class Supervisor:
         self._stop_workspaces = stop_workspaces
         self._port = settings.port
         self._listening: list[socket.socket] = []
+        self._gate = os.pipe()
+        """A hub begins when the writing end is closed: from then on the database is at this release's version."""
         self._hub_port = settings.hub_port or _free_port(settings.hub_host)
         self._metrics_port = settings.metrics_port or _free_port("127.0.0.1")
         self._spawner = settings.spawner
@@ -87,12 +89,19 @@ class Supervisor:
             spawner = None
             if self._spawner != "process" and not self._settings.spawning.separate:
                 spawner = group.create_task(self._keep("spawner"), name="spawner")
-            status = await self._run_to_end("db", "upgrade")
-            if status != 0 or not await self._found_engine(spawner):
+            upgrade = group.create_task(self._run_to_end("db", "upgrade"), name="upgrade")
+            if not await self._found_engine(spawner):
+                await asyncio.wait([upgrade])
                 await _cancelled(spawner)
-                return status or self._status
-            hub = group.create_task(self._keep("hub", *hub_flags), name="hub")
+                return self._status
+            # They load meanwhile; the hub touches no database before the gate is open.
+            hub = group.create_task(self._keep("hub", *hub_flags, "--begin-fd", str(self._gate[0])), name="hub")
             proxy = group.create_task(self._keep("proxy", *self._handed_over()), name="proxy")
+            if (status := await upgrade) != 0:
+                for child in (proxy, hub, spawner):
+                    await _cancelled(child)
+                return status
+            os.close(self._gate[1])
             greeter = group.create_task(self._greet(), name="greeter")
             await self._stopping.wait()
             greeter.cancel()
@@ -234,6 +243,8 @@ class Supervisor:
     async def _spawn(self, *arguments: str, handed_over: Sequence[int] = ()) -> asyncio.subprocess.Process:
         if arguments[0] == "proxy":
             handed_over = [*handed_over, *(each.fileno() for each in self._listening)]
+        if arguments[0] == "hub":
+            handed_over = [*handed_over, self._gate[0]]
         # A session of its own keeps the terminal's Ctrl-C from reaching the children before we do.
         return await asyncio.create_subprocess_exec(
             *self._confinement(arguments[0]),

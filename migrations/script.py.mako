@@ -9,7 +9,7 @@ Rules for migrations:
 - SQLite cannot alter most things: use ``op.batch_alter_table``, which copies the table. Foreign keys are off
   while migrations run, because dropping the old copy would delete the rows that refer to it; they are checked
   at the end. A copy loses triggers: make them again (audit_events has two).
-- Give every constraint its name by the convention of hub/store/tables.py (``op.f``).
+- Give every constraint its name by the convention of hub/store/tables/base.py (``op.f``).
 - Large tables: no full rewrite and no index without CONCURRENTLY in a release that is to be installed in use.
 - `downgrade` undoes `upgrade` without losing rows that were there before it.
 - tests/unit/store/test_schema.py runs every step up, down and up on both databases.

@@ -26,6 +26,7 @@ from proxy.io.agents import Agents
 from proxy.io.connections import Connections
 from proxy.io.cursors import Cursors
 from proxy.io.forward import ForwardHandler
+from proxy.io.handing import Handing
 from proxy.io.handler import Origin, RefusingHandler, heads_of
 from proxy.io.health import LiveHandler, ReadyHandler, metrics_application
 from proxy.io.hub_client import HubClient
@@ -33,6 +34,7 @@ from proxy.io.journals import JournalThreads
 from proxy.io.keepers import Keepers
 from proxy.io.kernel_channel import KernelHandler
 from proxy.io.listening import accept_waiting, handed_over, listen
+from proxy.io.pauses import Pauses
 from proxy.io.relay import RelayHandler
 from proxy.io.routes import Routes
 from proxy.io.static import StaticFiles, StaticHandler
@@ -49,6 +51,8 @@ TERMINAL_PATH = r"/user/[^/]+/terminals/websocket/[^/]+"
 EVENTS_PATH = r"/user/[^/]+/api/events/subscribe"
 SMALL_BODY_BYTES = 64 * 1024
 HEADER_SECONDS = 75.0
+LEFT_SECONDS = 5.0
+"""How often it is looked for clients that nobody stands in for."""
 SETTLE_SECONDS = 1.0
 """When another proxy takes over: how long who was accepted a moment ago has to send a request."""
 
@@ -94,15 +98,19 @@ class Proxy:
         self.connections = Connections(clock, settings.ping_seconds, settings.silence_seconds)
         self._files = StaticFiles(settings.static_roots, settings.cache_dir)
         routes = Routes(self.hub, clock)
+        self._pauses = Pauses(self.hub)
         self._activity = Activity(
-            self.hub, self.connections, uuid.uuid4().hex, clock, settings.report_seconds, told=routes.told
+            *(self.hub, self.connections, self._pauses, uuid.uuid4().hex, clock, settings.report_seconds),
+            told=routes.told,
         )
         self._cursors = Cursors(settings.state_dir)
         self._journals = JournalThreads()
         self._keepers = Keepers(settings.state_dir, clock, settings.limits)
+        self._handing = Handing(self._cursors, self.connections.give_up)
         self._sockets = SocketServices(
             routes,
-            Agents(self.hub),
+            Agents(self.hub, self._pauses),
+            self._pauses,
             self.connections,
             gateways,
             clock,
@@ -112,6 +120,7 @@ class Proxy:
             self._cursors,
             self._journals,
             self._keepers,
+            self._handing,
         )
         bridged = {"services": self._sockets}
         forwarded = {
@@ -159,6 +168,7 @@ class Proxy:
         else:
             self._listening = listen(settings.host, settings.port, reuse_port=settings.reuse_port)
         self._cursors.open()
+        self._handing.open()
         self._keepers.open()
         self.hub.start()
         if settings.metrics_port is not None:
@@ -167,6 +177,7 @@ class Proxy:
             self._metrics_server.add_sockets(loopback)
         self._tasks.start(self.connections.ping_for_ever(), "pings")
         self._tasks.start(self._activity.report_for_ever(), "activity")
+        self._tasks.start(self._look_again_for_ever(), "keepers")
         self._server.add_sockets(self._listening)
         self.port = self._listening[0].getsockname()[1]
         metrics = f", metrics on 127.0.0.1:{self.metrics_port}" if self.metrics_port else ""
@@ -202,7 +213,9 @@ class Proxy:
         except TimeoutError:
             pass
         await self._tasks.close()
+        await self._pauses.close()
         self._keepers.close()
+        self._handing.close()
         self._cursors.close()
         self._journals.close()
         self._files.close()
@@ -212,6 +225,11 @@ class Proxy:
         except TimeoutError:
             log.warning("some connections did not close in time")
         await self.hub.close()
+
+    async def _look_again_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(LEFT_SECONDS)
+            self._keepers.look_again(self._cursors.stands)
 
     async def _finish(self) -> None:
         """Until every request is answered, and who was accepted a moment ago had time to send one."""

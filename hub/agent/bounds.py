@@ -62,6 +62,10 @@ IOPUB_BATCH = 500
 IOPUB_BATCH_BYTES = 4 * 1024 * 1024
 LAST_WORDS_SECONDS = 1.0
 """How long a dead kernel's IOPub is waited for to end: a child that it left may hold it open."""
+NOTICE_SECONDS = 0.15
+"""Between the news that a kernel is about to be ended and the first that it feels of it: proxies stop listening."""
+LAST_LOOK_SECONDS = 0.5
+"""How long a kernel that was ended while a cell ran is still there: proxies read why, before its journal is removed."""
 SYNC_SECONDS = 0.5
 """How long a kernel that prints without end is read for one answer to ``journal.sync``."""
 START_SECONDS = 120.0

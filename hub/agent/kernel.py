@@ -72,7 +72,9 @@ class Kernel(Listener):
 
     @property
     def state(self) -> str:
-        """The state that clients see."""
+        """The state that clients see. A process that is being ended by somebody else ends busy, until it is dead."""
+        if self._is_ending:
+            return "busy"
         if self._phase != "running":
             return self._phase
         return "busy" if self._busy else "idle"
@@ -80,6 +82,11 @@ class Kernel(Listener):
     @property
     def _busy(self) -> bool:
         return self._witness.activity.busy
+
+    @property
+    def _is_ending(self) -> bool:
+        """Whether somebody else than its user has begun to end it, for good."""
+        return self._phase == "dead" and self._stopping is not None and self._farewell is not None
 
     @property
     def starting(self) -> bool:
@@ -116,6 +123,8 @@ class Kernel(Listener):
             "control_seconds": self._control.seconds(now),
             "cpu_recent": self._cpu.processors(),
             "restarts": self._restarts,
+            "ending": self._is_ending,
+            "hands_over": self.spec.is_ipykernel,
         }
 
     def executions_after(self, number: int) -> dict[str, Any]:
@@ -207,7 +216,10 @@ class Kernel(Listener):
     def _end(self, phase: str, then: Callable[[], None], *, restart: bool) -> None:
         """Bring the process to its end; a shutdown that comes during a restart has the last word."""
         if self._stopping is None and self._incarnation is not None:
-            self._stopping = Stopping(self._around.loop, self._incarnation, restart=restart, busy=self._busy)
+            notice = self._part if self._farewell is not None and self._busy else None
+            self._stopping = Stopping(
+                self._around.loop, self._incarnation, restart=restart, busy=self._busy, notice=notice
+            )
         self._phase = phase
         self.reason = None if restart else self._farewell or "shut down"
         self.exit_status = None
@@ -216,6 +228,12 @@ class Kernel(Listener):
         else:
             self._stopping.then.append(then)
         self._tell()
+
+    def _part(self) -> None:
+        """Its process is about to feel the end: what it has said until now it said of itself."""
+        if self._incarnation is not None and self._farewell is not None:
+            self._incarnation.drain(bounds.NOTICE_SECONDS)
+            self._witness.part(self._farewell)
 
     def _stopped_for_restart(self, then: Callable[[], None]) -> None:
         if self._phase == "restarting" and self._incarnation is None:
@@ -276,11 +294,11 @@ class Kernel(Listener):
         self._cpu.reset()
         if self._stopping is not None:
             told, self._farewell = self._farewell, None
-            reason = told or self.reason or "restarted"
+            reason, was_parting = told or self.reason or "restarted", self._witness.is_parting
             self._witness.end(Death(self.generation, reason, return_code, True, False, told is not None), now)
             stopping, self._stopping = self._stopping, None
             self._tell()
-            stopping.finished()
+            stopping.finished(bounds.LAST_LOOK_SECONDS if was_parting else 0.0)
             return
         self.exit_status = return_code
         self.reason = self._explain(return_code)
@@ -297,9 +315,9 @@ class Kernel(Listener):
         self._tell()
 
     def _tell(self) -> None:
-        if self._stopping is not None and self._farewell is not None:
+        if self._stopping is not None and self._farewell is not None and not (self._is_ending and self._busy):
             return  # its cells are told the reason first, when its process has ended
-        now = f"{self.state} {self.generation}"
+        now = f"{self.state} {self.generation} {self._is_ending}"
         if now != self._told:
             self._told = now
             self._changed(self)

@@ -41,6 +41,9 @@ class Witness:
         self._own_mark = own_session.encode()
         self._running: dict[str, bytes] = {}
         self._recording = False
+        self._parting: str | None = None
+        self._to_tell: set[str] = set()
+        """Cells that ran when the end began, or began after it, and have not been told the reason."""
         self.journal = kernels_journal
         self.activity = Activity(own_session, now)
         self.executions = Executions()
@@ -58,11 +61,13 @@ class Witness:
 
     def hear(self, batch: list[Parts], now: float) -> None:
         """Take messages of IOPub, in order."""
-        add, own = self.journal.add_message, self._own_mark
+        add, own, parting = self.journal.add_message, self._own_mark, self._parting
         output = False
         for parts in batch:
             parent = parts[1]
             if own in parent and self._is_own(parts):
+                continue
+            if parting is not None and self._is_of_force(parts, parting):
                 continue
             if self._recording:
                 add(parts)
@@ -73,6 +78,29 @@ class Witness:
         if output:
             self.activity.heard(now)
         self.journal.flush()
+
+    def part(self, reason: str) -> None:
+        """The process is about to be ended by force: cells are told `reason` and not what that does to them."""
+        self._parting = reason
+        self._to_tell = set(self._running)
+
+    @property
+    def is_parting(self) -> bool:
+        """Whether cells are told a reason instead of how they end."""
+        return self._parting is not None
+
+    def _is_of_force(self, parts: Parts, reason: str) -> bool:
+        """Whether a message only tells that a cell was interrupted. A cell that ends is told the reason before."""
+        message = messages.read(parts)
+        if message is None or message.parent_type != "execute_request":
+            return False
+        if message.type == "execute_input" and len(self._to_tell) < bounds.MAX_RUNNING_CELLS:
+            self._to_tell.add(message.parent_id)
+        elif message.execution_state == "idle" and message.parent_id in self._to_tell:
+            self._to_tell.discard(message.parent_id)
+            if self._recording:
+                self._publish("error", self._running.get(message.parent_id, parts[1]), _farewell(reason))
+        return message.type == "error"
 
     def _is_own(self, parts: Parts) -> bool:
         message = messages.read(parts)
@@ -99,6 +127,8 @@ class Witness:
             self.journal.add(journal.DEATH, content)
             self.journal.flush()
         self._recording = False
+        self._parting = None
+        self._to_tell.clear()
         self._running.clear()
         self.executions.reset()
         self.activity.reset(now)
@@ -116,14 +146,19 @@ class Witness:
 def _last_words(death: Death) -> dict[str, Any]:
     """The content of the ``error`` that ends a cell whose kernel died."""
     if death.told:
-        ended = f"The kernel was ended while this cell ran: {death.reason}"
-        return {"ename": "KernelStopped", "evalue": death.reason, "traceback": [ended]}
+        return _farewell(death.reason)
     after = "It was started again: its variables are gone." if death.again else "It was not started again."
     return {
         "ename": "KernelDied",
         "evalue": death.reason,
         "traceback": [f"The kernel died while this cell ran: {death.reason}", after],
     }
+
+
+def _farewell(reason: str) -> dict[str, Any]:
+    """The content of the ``error`` of a cell whose kernel somebody else ended."""
+    ended = f"The kernel was ended while this cell ran: {reason}"
+    return {"ename": "KernelStopped", "evalue": reason, "traceback": [ended]}
 
 
 def _shortened(message: messages.Received) -> bytes:

@@ -16,6 +16,8 @@ from proxy.kit.clock import Clock, SystemClock
 LEAST_JUMP = timedelta(seconds=60)
 """What is less is a correction, and believed at once."""
 NO_JUMP = timedelta()
+LATE_SECONDS = 10.0
+"""So long after a jump may the database still be told of something that was stamped before it."""
 
 
 class IdleClock:
@@ -24,7 +26,8 @@ class IdleClock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._elapsed: Callable[[], float] = _since_boot if isinstance(clock, SystemClock) else clock.monotonic
-        self.believe()
+        self._late, self._late_until = NO_JUMP, 0.0
+        self._believed, self._believed_at = clock.now(), self._elapsed()
 
     def now(self) -> datetime:
         """See `Clock.now`. It does not jump before `believe` is called."""
@@ -40,8 +43,14 @@ class IdleClock:
         apart = self._clock.now() - self._believed - passed
         return apart if abs(apart) >= LEAST_JUMP else NO_JUMP
 
+    def late(self) -> timedelta:
+        """By how much older than it is something may look that was stamped right before the clock jumped forwards."""
+        return self._late if self._elapsed() < self._late_until else NO_JUMP
+
     def believe(self) -> None:
         """From now on the wall clock is right."""
+        if (jump := self.jump()) > NO_JUMP:
+            self._late, self._late_until = jump, self._elapsed() + LATE_SECONDS
         self._believed, self._believed_at = self._clock.now(), self._elapsed()
 
 

@@ -6,31 +6,30 @@ answer that was right uses it up in the database. So neither a page that is look
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
-import webauthn
-from webauthn.helpers import base64url_to_bytes, bytes_to_base64url, options_to_json_dict
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from hub.auth.secrets import Secrets, SecretUnreadable
 from hub.domain.users import User
 from hub.errors import BadRequest, WrongPassword
+from proxy.kit.lazy import lazily
+
+if TYPE_CHECKING:
+    import webauthn
+    from webauthn.helpers import exceptions, structs
+else:
+    webauthn = lazily("webauthn")
+    exceptions = lazily("webauthn.helpers.exceptions")
+    structs = lazily("webauthn.helpers.structs")
 
 CHALLENGE_LIFETIME = timedelta(minutes=5)
 MAX_ANSWER_CHARS = 16 * 1024
-_MALFORMED = (WebAuthnException, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
-"""What the library raises at what is no answer of a browser: it takes bytes apart as they come."""
 _WRONG = "This passkey was not accepted. Try again, or choose another way."
 
 
@@ -80,11 +79,11 @@ class Passkeys:
             user_id=user.id.encode(),
             user_name=user.name,
             user_display_name=user.name,
-            authenticator_selection=AuthenticatorSelectionCriteria(
-                resident_key=ResidentKeyRequirement.PREFERRED,
-                user_verification=UserVerificationRequirement.PREFERRED,
+            authenticator_selection=structs.AuthenticatorSelectionCriteria(
+                resident_key=structs.ResidentKeyRequirement.PREFERRED,
+                user_verification=structs.UserVerificationRequirement.PREFERRED,
             ),
-            exclude_credentials=[PublicKeyCredentialDescriptor(id=each) for each in known],
+            exclude_credentials=[structs.PublicKeyCredentialDescriptor(id=each) for each in known],
         )
         return self._question("new", options, options.challenge, user.id, now)
 
@@ -98,7 +97,7 @@ class Passkeys:
                 expected_rp_id=_host(site),
                 expected_origin=site,
             )
-        except _MALFORMED as error:
+        except _malformed() as error:
             raise BadRequest("This passkey could not be added: the browser's answer is not as expected.") from error
         return NewPasskey(made.credential_id, made.credential_public_key, made.sign_count), challenge
 
@@ -107,8 +106,12 @@ class Passkeys:
 
         `what`: what it is for (``sign-in``, ``second``, ``presence``); `user_id` empty where it is not known yet.
         """
-        allowed = [PublicKeyCredentialDescriptor(id=each) for each in known]
-        verification = UserVerificationRequirement.REQUIRED if not user_id else UserVerificationRequirement.PREFERRED
+        allowed = [structs.PublicKeyCredentialDescriptor(id=each) for each in known]
+        verification = (
+            structs.UserVerificationRequirement.REQUIRED
+            if not user_id
+            else structs.UserVerificationRequirement.PREFERRED
+        )
         options = webauthn.generate_authentication_options(
             rp_id=_host(site), allow_credentials=allowed, user_verification=verification
         )
@@ -132,14 +135,14 @@ class Passkeys:
                 credential_current_sign_count=count,
                 require_user_verification=not user_id,
             )
-        except _MALFORMED as error:
+        except _malformed() as error:
             raise WrongPassword(_WRONG) from error
         return Answer(right.new_sign_count, challenge, right.user_verified)
 
     def _question(self, what: str, options: Any, challenge: bytes, user_id: str, now: datetime) -> Question:
-        state = _State(bytes_to_base64url(challenge), user_id, (now + CHALLENGE_LIFETIME).timestamp())
+        state = _State(text_of(challenge), user_id, (now + CHALLENGE_LIFETIME).timestamp())
         sealed = self._secrets.seal(f"passkey:{what}", msgspec.json.encode(state).decode())
-        return Question(options_to_json_dict(options), sealed)
+        return Question(webauthn.helpers.options_to_json_dict(options), sealed)
 
     def _challenge(self, what: str, sealed: str, user_id: str, now: datetime) -> bytes:
         try:
@@ -148,14 +151,14 @@ class Passkeys:
             raise WrongPassword(_WRONG) from error
         if state.user != user_id or now.timestamp() > state.ends:
             raise WrongPassword("This took too long. Try again.")
-        return base64url_to_bytes(state.challenge)
+        return bytes_of(state.challenge)
 
 
 def credential_id_of(answer: str) -> bytes:
     """Which passkey a browser's answer claims to come from. Raises WrongPassword."""
     try:
         found = msgspec.json.decode(_short(answer), type=dict[str, Any])
-        return base64url_to_bytes(str(found["rawId"]))
+        return bytes_of(str(found["rawId"]))
     except (msgspec.DecodeError, KeyError, ValueError, RecursionError) as error:
         raise WrongPassword(_WRONG) from error
 
@@ -168,3 +171,19 @@ def _short(answer: str) -> str:
 
 def _host(site: str) -> str:
     return urlsplit(site).hostname or ""
+
+
+def text_of(data: bytes) -> str:
+    """Bytes as Web Authentication writes them: base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def bytes_of(text: str) -> bytes:
+    """The bytes that `text_of` wrote, or a browser. Raises ValueError."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _malformed() -> tuple[type[Exception], ...]:
+    """What the library raises at what is no answer of a browser: it takes bytes apart as they come."""
+    own = exceptions.WebAuthnException
+    return own, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError

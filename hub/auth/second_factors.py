@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
-
 from hub.auth import passkeys, totp
 from hub.auth.authority import Authority
 from hub.auth.digests import digest_of
@@ -131,8 +129,8 @@ class SecondFactors:
     async def add_passkey(self, user: User, site: str, answer: str, state: str, name: str, address: str) -> None:
         """Keep the passkey that a browser has made. Raises BadRequest, WrongPassword, Conflict."""
         made, challenge = self.passkeys.take_new(site, user, answer, state, self._clock.now())
-        key = bytes_to_base64url(made.public_key)
-        data = {"public_key": key, "sign_count": made.sign_count, "challenge": bytes_to_base64url(challenge)}
+        key = passkeys.text_of(made.public_key)
+        data = {"public_key": key, "sign_count": made.sign_count, "challenge": passkeys.text_of(challenge)}
         await self._add(user, FactorKind.PASSKEY, name or "Passkey", data, made.credential_id, address)
 
     async def ask_passkey(self, what: str, user: User | None, site: str) -> passkeys.Question:
@@ -163,7 +161,7 @@ class SecondFactors:
         if factor is None or (user is not None and factor.user_id != user.id):
             raise WrongPassword("This passkey is not known here (any more).")
         now, data = self._clock.now(), factor.data
-        key, count = base64url_to_bytes(data["public_key"]), int(data["sign_count"])
+        key, count = passkeys.bytes_of(data["public_key"]), int(data["sign_count"])
         asked = user.id if user is not None else ""
         right = self.passkeys.check(site, what, asked, answer, state, key, count, now)
         async with self._store.unit() as unit:
@@ -270,7 +268,7 @@ class SecondFactors:
                 raise Conflict(f"You have {MAX_FACTORS} second factors; remove one first.")
             challenge = data.pop("challenge", None)
             if challenge is not None:
-                digest = digest_of(base64url_to_bytes(challenge).hex())
+                digest = digest_of(passkeys.bytes_of(challenge).hex())
                 if not await unit.used_once.use("passkey", digest, now + _REMEMBERED):
                     raise BadRequest("This was used already. Try again.")
                 factor = replace(factor, data=data)

@@ -143,7 +143,7 @@ class SignIns:
 
     async def live(self, ids: Iterable[SignInId]) -> set[SignInId]:
         """Those of `ids` that have not ended: by revocation, by age, or with their user."""
-        now = self._clock.now()
+        now = self._clock.now() - self._clock.late()
         async with self._store.reading() as unit:
             return await unit.sign_ins.live(ids, created_after=now - self._longest, seen_after=now - self._idle)
 
@@ -164,7 +164,7 @@ class SignIns:
         clock, jump = self._clock, self._clock.jump()
         if not jump:
             clock.believe()
-            return 0
+            return await self._carry_over_late()
         now = clock.now()
         if jump < timedelta():
             clock.believe()
@@ -173,6 +173,14 @@ class SignIns:
         clock.believe()
         log.warning("the clock jumped by %s; %d sign-ins go on", jump, moved)
         return moved
+
+    async def _carry_over_late(self) -> int:
+        """Move those along that were stamped before a jump, and written after the others were carried over."""
+        if not (late := self._clock.late()):
+            return 0
+        then = self._clock.now() - late
+        async with self._store.unit() as unit:
+            return await unit.sign_ins.carry_over(then - TOUCH_INTERVAL, then + TOUCH_INTERVAL, late)
 
     async def revoke(self, user: User, sign_in_id: SignInId, address: str = "") -> None:
         """End one of the user's sign-ins. Raises NotFound if it is not theirs; ended ones stay ended."""
@@ -212,6 +220,7 @@ class SignIns:
         return len(found)
 
     def _is_live(self, sign_in: SignIn, now: datetime) -> bool:
+        now -= self._clock.late()
         return (
             sign_in.revoked_at is None
             and now - sign_in.last_seen_at < self._idle

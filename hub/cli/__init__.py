@@ -6,6 +6,7 @@ database and ``--help`` is quick.
 
 from __future__ import annotations
 
+import gc
 import importlib
 
 import click
@@ -38,8 +39,21 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
-        return command
+        return _load(COMMANDS[cmd_name])
+
+
+def _load(module: str) -> click.Command:
+    """A command, loaded without looking for garbage meanwhile: what is loaded stays, and is never looked through again.
+
+    It is a quarter of the time in which a hub starts.
+    """
+    gc.disable()
+    try:
+        command: click.Command = importlib.import_module(module).command
+    finally:
+        gc.freeze()
+        gc.enable()
+    return command
 
 
 @click.group(cls=_Lazy)

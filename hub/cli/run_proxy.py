@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import sys
 from dataclasses import replace
 
@@ -11,11 +10,12 @@ import click
 
 from hub.cli.options import Settings, with_settings
 from hub.cli.parent import end_with_parent
-from hub.config import DEFAULT_METRICS_PORT
+from hub.config import DEFAULT_METRICS_PORT, bracketed
 from hub.errors import REFUSED_TO_START
 from hub.internal_token import read_or_make_internal_token
 from proxy.cli import run
 from proxy.config import ProxySettings
+from proxy.io.listening import CannotListen
 from proxy.kit.logs import configure_logs
 
 """The exit status that tells a supervisor that starting again would not help."""
@@ -38,15 +38,14 @@ def command(settings: Settings, reuse_port: bool, listen_fds: str, ready_fd: int
     if supervised:
         end_with_parent()
     configure_logs("proxy", settings.log_format)
+    made = proxy_settings(settings)
     try:
-        made = proxy_settings(settings)
         descriptors = tuple(int(number) for number in listen_fds.split(",") if number)
         asyncio.run(run(replace(made, reuse_port=reuse_port, listen_fds=descriptors, ready_fd=ready_fd)))
-    except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
-            raise
-        where = f"{settings.host}:{settings.port}"
-        print(f"kernelhub does not start: it cannot listen on {where}: {error.strerror}.", file=sys.stderr)
+    except CannotListen as error:
+        where, own = str(error.filename), f"{bracketed(settings.host)}:{settings.port}"
+        setting = "" if where == own else " (metrics_port)"
+        print(f"kernelhub does not start: it cannot listen on {where}{setting}: {error.strerror}.", file=sys.stderr)
         raise SystemExit(REFUSED_TO_START) from error
 
 

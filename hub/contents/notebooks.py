@@ -8,26 +8,27 @@ and each code cell says whether its outputs may be shown (`metadata.trusted`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
-import nbformat
-from nbformat import reader
 
 from hub.errors import BadRequest, NotebookInvalid
 from hub.notebook_files import pairs, stripping
+from proxy.kit.lazy import lazily
+
+if TYPE_CHECKING:
+    import nbformat
+    from nbformat import reader
+else:
+    nbformat, reader = lazily("nbformat"), lazily("nbformat.reader")
 
 Bytes = TypeVar("Bytes", covariant=True)
 """Bytes in memory, or (see `notebook_process`) in a file."""
 EMPTY = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
-# nbformat has few annotations.
-_read: Callable[[str], Any] = reader.reads
-_convert: Callable[[Any, int], Any] = nbformat.convert
-_from_dict: Callable[[Any], Any] = nbformat.from_dict
-_version_of: Callable[[Any], tuple[int, int]] = reader.get_version
-_WRITERS = {major: nbformat.versions[major] for major in (3, 4)}
+_MAJORS = {3: 3, 4: 4}
+"""The versions of the format that can be written."""
 _FIRST_WITH_IDS = 5
 _HARMLESS_OUTPUTS = frozenset({"stream", "error", "pyerr"})
 _EMPTY_RESULT = frozenset({"output_type", "execution_count", "prompt_number", "metadata"})
@@ -66,7 +67,7 @@ def show(data: bytes, path: str, trusted: bool) -> Shown[bytes]:
     is shown with a message. Missing cell ids are made up, for the reader only.
     """
     try:
-        notebook = _convert(_read(data.decode()), 4)
+        notebook: Any = nbformat.convert(reader.reads(data.decode()), 4)  # type: ignore[no-untyped-call]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, nbformat.ValidationError) as error:
         raise BadRequest(
             f"Unreadable notebook {path}: {_brief(error)}. The file was not changed; as text it can be opened and "
@@ -87,9 +88,9 @@ def write(content: bytes, path: str, strip: Sequence[str] | None = None) -> Writ
     """
     try:
         received = json.loads(content)
-        notebook = _from_dict(received)
-        major, _ = _version_of(notebook)
-        writer = _WRITERS[major]
+        notebook: Any = nbformat.from_dict(received)  # type: ignore[no-untyped-call]
+        major, _ = reader.get_version(notebook)  # type: ignore[no-untyped-call]
+        writer = nbformat.versions[_MAJORS[major]]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise NotebookInvalid(f"{path} was not saved: it is not a notebook ({_brief(error)}).") from error
     if (fault := _fault(notebook)) is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Protocol
 
 from hub import metrics
 from hub.domain.audit import AuditEvent, Detail
@@ -24,12 +24,23 @@ START_GRACE = timedelta(minutes=1)
 """How long a kernel's start may take; a row that says `starting` for longer holds no container open."""
 SINCE_LOOKED = timedelta(seconds=1)
 
-Pause = Callable[[WorkspaceId], Awaitable[object]]
-"""Freezes a workspace's container, where the spawner can."""
+
+class Pausing(Protocol):
+    """The part of `Freezer` that is used here."""
+
+    @property
+    def can_pause(self) -> bool:
+        """Whether the spawner can."""
+
+    async def pause_soon(self, workspace_id: WorkspaceId, at_rest: timedelta, reason: str = "") -> None:
+        """Freeze a container in which nothing has happened for `at_rest`, in the background."""
+
+    def quiet_for(self, workspace_id: WorkspaceId) -> timedelta | None:
+        """How long nobody has needed it, None: nobody ever did."""
 
 
 class Acting:
-    """What the culler does. `pause` None: the spawner cannot, and nothing is paused."""
+    """What the culler does. `pausing` None: nothing is paused."""
 
     def __init__(
         self,
@@ -38,14 +49,14 @@ class Acting:
         kernels: Kernels,
         agents: Agents,
         clock: Clock,
-        pause: Pause | None = None,
+        pausing: Pausing | None = None,
     ) -> None:
         self._store = store
         self._workspaces = workspaces
         self._kernels = kernels
         self._agents = agents
         self._clock = clock
-        self._pause = pause
+        self._pausing = pausing
         self._reported_dead: set[KernelId] = set()
 
     async def carry_out(self, decision: Decision, workspace: Workspace) -> None:
@@ -57,8 +68,8 @@ class Acting:
                 await self._report_dead(decision.workspace_id, decision.kernel_id, decision.reason)
             case Action.STOP_WORKSPACE:
                 await self._stop(decision, workspace)
-            case Action.PAUSE_WORKSPACE if self._pause is not None:
-                await self._pause(decision.workspace_id)
+            case Action.PAUSE_WORKSPACE if self._pausing is not None and decision.facts.limit is not None:
+                await self._pausing.pause_soon(decision.workspace_id, decision.facts.limit, decision.reason)
             case _:
                 pass
 
@@ -89,6 +100,7 @@ class Acting:
         # An agent may name any kernel; it is asked to shut only those of its own container.
         if kernel is None or kernel.workspace_id != decision.workspace_id:
             return
+        await self._agents.wake(workspace.id)
         live = (await self._agents.status(workspace.id, 0.0)).kernels.get(kernel_id)
         if live is None or (decision.rule is Rule.KERNEL_IDLE and _was_used(live.idle_now(self._now()), decision)):
             log.info("kernel %s is not culled: it was used a moment ago", kernel_id)

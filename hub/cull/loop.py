@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from hub.config import Culling, Settings
-from hub.cull.acting import Acting, Pause
+from hub.cull.acting import Acting, Pausing
 from hub.cull.looking import OF_KERNELS, OF_WORKSPACES, JudgeHealth, snapshot_of
 from hub.cull.memory import Memory, Remembered
 from hub.cull.rules import policy_for, policy_of
@@ -55,7 +55,8 @@ class Look:
 class Culler:
     """Looks at every running workspace at an interval, and keeps its last decisions for those who ask.
 
-    `running` has the profiles; `health` judges kernels; `tell` is called for users whose warnings changed.
+    `running` has the profiles; `health` judges kernels; `tell` is called for users whose warnings changed. Without a
+    `pausing` that can, nothing is paused, whatever the settings say.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Culler:
         clock: Clock,
         running: Running | None = None,
         health: JudgeHealth = lambda _kernel, _workspace: None,
-        pause: Pause | None = None,
+        pausing: Pausing | None = None,
     ) -> None:
         self._settings = settings
         self._running = running
@@ -79,7 +80,8 @@ class Culler:
         self._connections = connections
         self._clock = clock
         self._health = health
-        self._acting = Acting(store, workspaces, kernels, agents, clock, pause)
+        self._pausing = pausing
+        self._acting = Acting(store, workspaces, kernels, agents, clock, pausing)
         self._memory = Memory()
         self._looks: dict[WorkspaceId, Look] = {}
         self._decided_at: datetime | None = None
@@ -179,6 +181,8 @@ class Culler:
             )
             for workspace in running
         }
+        if self._pausing is None or not self._pausing.can_pause:
+            policies = {workspace_id: replace(policy, pause_after=None) for workspace_id, policy in policies.items()}
         put_off: dict[WorkspaceId, list[Postponement]] = {workspace.id: [] for workspace in running}
         for row in rows:
             put_off[row.workspace_id].append(row)
@@ -206,7 +210,8 @@ class Culler:
         now, wall = self._clock.monotonic(), self._clock.now()
         known = self._memory.look(workspace.id, now, self.longest_gap)
         _take_over(known, put_off, wall, now)
-        snapshot = snapshot_of(workspace, live, known, policy, self._connections, self._health, now, wall)
+        quiet_for = self._pausing.quiet_for(workspace.id) if self._pausing is not None else None
+        snapshot = snapshot_of(workspace, live, known, policy, self._connections, self._health, now, wall, quiet_for)
         return Look(workspace, policy, snapshot, tuple(decide(policy, [snapshot], wall)))
 
     async def _note_warnings(self, look: Look) -> None:

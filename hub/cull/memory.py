@@ -26,6 +26,8 @@ class Seen:
     warned_at: float = 0.0
     used_at: float | None = None
     """When something that its agent does not count was last seen to use it: background work, an open tab."""
+    worked_at: float | None = None
+    """When it was last seen to work in the background."""
     stuck_at: float | None = None
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from hub.config import Culling, Profile
+from hub.config import Culling, Profile, Settings
 from hub.config.culling import NEVER, CullingRules, GroupRules, OwnerRules
 from hub.domain.culling_policy import SPANS, CullingPolicy, GroupLayers, Layer, read_quiet, resolve
 from hub.domain.ids import GroupId
@@ -16,6 +16,13 @@ from hub.store.culling import StoredRules
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=OwnerRules)
+CANNOT_PAUSE = "kernels that are processes of this machine cannot be paused"
+
+
+def wants_pauses(settings: Settings) -> bool:
+    """Whether the settings ask for idle containers to be paused, for everybody or in a profile."""
+    of_profiles = [profile.culling.pause_after for profile in settings.profiles.values()]
+    return settings.culling.pause_after is not None or any(span not in (None, NEVER) for span in of_profiles)
 
 
 def policy_of(culling: Culling) -> CullingPolicy:

@@ -2,13 +2,14 @@
 
 `decide` is pure: it sees a policy, snapshots and (for quiet hours only) the time, and answers with decisions in words
 that carry the numbers they were made from. Idleness is measured by the agent on a monotonic clock (`idle_for`), so
-that a clock that jumps culls nobody; a kernel whose state is unknown, starting, restarting, busy or paused is never
-idle. Nothing is ended unless a warning of the same reason has stood for the whole of the warning's time.
+that a clock that jumps culls nobody; a kernel whose state is unknown, starting, restarting or busy is never idle. One
+that is paused goes on being idle. Nothing is ended unless a warning of the same reason has stood for the whole of the
+warning's time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,7 +17,7 @@ from enum import StrEnum
 from hub.domain.culling_policy import CullingPolicy, quiet_for
 from hub.domain.health import HealthState
 from hub.domain.ids import KernelId, WorkspaceId
-from hub.domain.kernels import KernelState
+from hub.domain.kernels import Kernel, KernelState
 
 NOTHING = timedelta(0)
 STUCK = frozenset({HealthState.STUCK, HealthState.NOT_RESPONDING})
@@ -75,6 +76,8 @@ class KernelSnapshot:
     cpu: float | None = None
     health: HealthState | None = None
     stuck_for: timedelta | None = None
+    paused_for: timedelta | None = None
+    """How long its container has been paused, None: it is not."""
     standing: Standing = Standing()
 
 
@@ -83,7 +86,8 @@ class WorkspaceSnapshot:
     """What is known of a running workspace; `empty_for` is how long it had nothing to hold it open.
 
     `age`: how long its container has run, by a monotonic clock, None: not known. `rest_for`: how long nothing has
-    happened in its kernels and terminals.
+    happened in its kernels and terminals; `still_for` is the same for a pause, which open tabs do not prevent.
+    `paused_for`: how long it has been paused, None: it is not.
     """
 
     id: WorkspaceId
@@ -95,6 +99,8 @@ class WorkspaceSnapshot:
     """The programs that run in it for the hub."""
     age: timedelta | None = None
     rest_for: timedelta = NOTHING
+    still_for: timedelta = NOTHING
+    paused_for: timedelta | None = None
     standing: Standing = Standing()
 
 
@@ -171,12 +177,26 @@ def decide_kernel(
     why_used = _why_used(policy, kernel)
     if why_used:
         return subject.answer(Action.KEEP, why_used)
+    paused = _paused(kernel.paused_for)
     if policy.kernel_idle is None:
-        return subject.answer(Action.KEEP, "idle kernels are never shut here")
+        return subject.answer(Action.KEEP, paused or "idle kernels are never shut here")
     if kernel.connections and not policy.cull_connected:
-        return subject.answer(Action.KEEP, f"open in {_count(kernel.connections, 'place')}")
+        return subject.answer(Action.KEEP, paused or f"open in {_count(kernel.connections, 'place')}")
     words = f"idle for {in_words(kernel.idle_for)}"
+    if kernel.paused_for is not None:
+        words = f"{words} (paused for {in_words(kernel.paused_for)})"
     return subject.ending(Rule.KERNEL_IDLE, Action.SHUT_KERNEL, words, kernel.idle_for, policy.kernel_idle)
+
+
+def still_true(decisions: Iterable[Decision], kernels: Iterable[Kernel]) -> list[Decision]:
+    """The last round's decisions without those that are not true any more, by the kernels that there are now.
+
+    A container that was empty then is not, since a kernel of which the round did not know.
+    """
+    known = list(decisions)
+    seen = {decision.kernel_id for decision in known}
+    filled = {kernel.workspace_id for kernel in kernels if kernel.id not in seen}
+    return [each for each in known if each.rule is not Rule.WORKSPACE_EMPTY or each.workspace_id not in filled]
 
 
 def decide_workspace(policy: CullingPolicy, workspace: WorkspaceSnapshot, now: datetime | None = None) -> Decision:
@@ -195,9 +215,16 @@ def decide_workspace(policy: CullingPolicy, workspace: WorkspaceSnapshot, now: d
             Rule.WORKSPACE_EMPTY, Action.STOP_WORKSPACE, words, workspace.empty_for, policy.workspace_empty
         )
     first = own if of_age is None else min((of_age, own), key=_urgency)
-    if first.action is Action.KEEP and _is_for_a_pause(policy, workspace):
-        words = f"nothing happened for {in_words(workspace.rest_for)}"
-        return replace(subject.answer(Action.PAUSE_WORKSPACE, words), rule=Rule.PAUSE_AFTER)
+    if first.action is not Action.KEEP:
+        return first
+    if workspace.paused_for is not None:
+        return replace(first, reason=_paused(workspace.paused_for))
+    if _is_for_a_pause(policy, workspace):
+        words = f"nothing happened for {in_words(workspace.still_for)}"
+        spent = replace(
+            facts, spent=workspace.still_for, limit=policy.pause_after, source=policy.source(Rule.PAUSE_AFTER)
+        )
+        return replace(subject.answer(Action.PAUSE_WORKSPACE, words), rule=Rule.PAUSE_AFTER, facts=spent)
     return first
 
 
@@ -276,8 +303,7 @@ def _of_age(policy: CullingPolicy, workspace: WorkspaceSnapshot, subject: _Subje
 def _is_for_a_pause(policy: CullingPolicy, workspace: WorkspaceSnapshot) -> bool:
     if policy.pause_after is None or not workspace.kernels or _why_awake(policy, workspace):
         return False
-    open_tab = workspace.connections and not policy.cull_connected
-    return not open_tab and workspace.rest_for >= policy.pause_after
+    return workspace.still_for >= policy.pause_after
 
 
 def _why_awake(policy: CullingPolicy, workspace: WorkspaceSnapshot) -> str:
@@ -291,6 +317,8 @@ def _why_used(policy: CullingPolicy, kernel: KernelSnapshot) -> str:
     """Why a kernel is not idle, empty if it is. A health that nobody judged is no reason; an unknown one is."""
     if kernel.state is not KernelState.IDLE:
         return _WHY_NOT_IDLE[kernel.state]
+    if kernel.paused_for is not None:
+        return ""
     if kernel.health is not None and kernel.health is not HealthState.IDLE:
         return _WHY_NOT_WELL[kernel.health]
     if policy.busy_cpu is not None and kernel.cpu is not None and kernel.cpu > policy.busy_cpu:
@@ -310,6 +338,11 @@ def _why_held(workspace: WorkspaceSnapshot) -> str:
     if workspace.connections:
         return f"it holds {_count(workspace.connections, 'open connection')}"
     return ""
+
+
+def _paused(paused_for: timedelta | None) -> str:
+    """That it is paused, empty if it is not."""
+    return "" if paused_for is None else f"paused for {in_words(paused_for)}; it goes on at the next message"
 
 
 def _program(workspace: WorkspaceSnapshot) -> str:

@@ -230,5 +230,6 @@ _STEPS = {
     HealthState.BUSY_NOT_RESPONDING: _ALL,
     HealthState.STUCK: _ALL,
     HealthState.NOT_RESPONDING: _ALL,
+    HealthState.PAUSED: _END,
     HealthState.GONE: _END,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +14,7 @@ MOST = 200
 MOST_BYTES = 256 * 1024**2
 """Of one user's together."""
 MAX_CODE_CHARS = 200
+_MADE_UP = re.compile(r"-jvsc-[0-9a-f-]{36,80}(?=\.ipynb\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +41,13 @@ def too_many(newest_first: list[Missed], now: datetime) -> list[Missed]:
         if number >= MOST or size > MOST_BYTES or now - each.kept_at > KEPT_FOR:
             gone.append(each)
     return gone
+
+
+def is_elsewhere(path: str) -> bool:
+    """Whether this is a path that VS Code has made up, for a session of a notebook that it has on a computer."""
+    return _MADE_UP.search(path) is not None
+
+
+def known_as(path: str) -> str:
+    """The name by which the user knows the notebook at `path`: without what VS Code has added, if it did."""
+    return _MADE_UP.sub("", path)

@@ -11,6 +11,9 @@ nothing and says why, so that late answers and repeated requests are harmless.
     starting, running, stopping ──EngineSilent──▶ unknown ──any positive word──▶ running or stopped
 
 Nothing follows from the engine's silence, so `unknown` has no effects; a stop may be asked for in it.
+
+A running workspace may be paused: its container is frozen and goes on where it was. That is a time beside the state
+(`paused_at`), not a state: what holds of a running workspace holds of a paused one, too.
 """
 
 from __future__ import annotations
@@ -44,7 +47,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A workspace as the database remembers it. `stop_reason` says in words why it is not running."""
+    """A workspace as the database remembers it. `stop_reason` says in words why it is not running.
+
+    `paused_at` is since when its container is frozen, None for one that is not; `unknown` keeps what was last known.
+    """
 
     id: WorkspaceId
     user_id: UserId
@@ -56,6 +62,7 @@ class Workspace:
     started_at: datetime | None = None
     last_activity_at: datetime | None = None
     stop_reason: str | None = None
+    paused_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +105,27 @@ class EngineSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """The container is frozen, or about to be: who writes it first can always thaw what it finds."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Thawed:
+    """The container goes on."""
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedRunning:
-    """The engine positively said that the container runs."""
+    """The engine positively said that the container runs, at the time `at`, and whether it is frozen.
+
+    `at` counts for one that is found frozen and was not known to be: it is paused since then.
+    """
 
     container_id: str
+    is_paused: bool = False
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +135,18 @@ class ObservedGone:
     reason: str
 
 
-Event = StartRequested | Started | StartFailed | StopRequested | Stopped | EngineSilent | ObservedRunning | ObservedGone
+Event = (
+    StartRequested
+    | Started
+    | StartFailed
+    | StopRequested
+    | Stopped
+    | Paused
+    | Thawed
+    | EngineSilent
+    | ObservedRunning
+    | ObservedGone
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +184,7 @@ def advance(ws: Workspace, event: Event) -> Transition:
     """The next value of a workspace after an event, and what has to be done about it."""
     match ws.state, event:
         case WorkspaceState.STOPPED, StartRequested():
-            starting = replace(ws, state=WorkspaceState.STARTING, stop_reason=None, container_id=None)
+            starting = replace(ws, state=WorkspaceState.STARTING, stop_reason=None, container_id=None, paused_at=None)
             return Transition(starting, (StartContainer(),))
         case ((WorkspaceState.STARTING | WorkspaceState.UNKNOWN), Started(container_id, at)):
             return Transition(_running(ws, container_id, at))
@@ -159,17 +194,23 @@ def advance(ws: Workspace, event: Event) -> Transition:
             (WorkspaceState.RUNNING | WorkspaceState.UNKNOWN | WorkspaceState.STARTING),
             StopRequested(reason),
         ):
-            stopping = replace(ws, state=WorkspaceState.STOPPING, stop_reason=reason)
+            stopping = replace(ws, state=WorkspaceState.STOPPING, stop_reason=reason, paused_at=None)
             return Transition(stopping, (StopContainer(reason),))
         case ((WorkspaceState.STOPPING | WorkspaceState.UNKNOWN), Stopped()):
             return Transition(_stopped(ws, ws.stop_reason), (ForgetKernels(ws.stop_reason or "stopped"),))
+        case WorkspaceState.RUNNING, Paused(at) if ws.paused_at is None:
+            return Transition(replace(ws, paused_at=at))
+        case WorkspaceState.RUNNING, Thawed() if ws.paused_at is not None:
+            return Transition(replace(ws, paused_at=None))
         case ((WorkspaceState.STARTING | WorkspaceState.RUNNING | WorkspaceState.STOPPING), EngineSilent()):
             return Transition(replace(ws, state=WorkspaceState.UNKNOWN))
         case (
             (WorkspaceState.STOPPED | WorkspaceState.STARTING | WorkspaceState.UNKNOWN),
-            ObservedRunning(container_id),
+            ObservedRunning(container_id) as seen,
         ):
-            return Transition(_running(ws, container_id))
+            return Transition(replace(_running(ws, container_id), paused_at=_paused_at(ws, seen)))
+        case WorkspaceState.RUNNING, ObservedRunning(ws.container_id) as seen if _paused_at(ws, seen) != ws.paused_at:
+            return Transition(replace(ws, paused_at=_paused_at(ws, seen)))
         case (
             (WorkspaceState.RUNNING | WorkspaceState.UNKNOWN | WorkspaceState.STOPPING),
             ObservedGone(reason),
@@ -190,8 +231,14 @@ def _running(ws: Workspace, container_id: str, started_at: datetime | None = Non
         started_at=started_at or ws.started_at,
         last_activity_at=started_at or ws.last_activity_at,
         stop_reason=None,
+        paused_at=None,
     )
 
 
+def _paused_at(ws: Workspace, seen: ObservedRunning) -> datetime | None:
+    """Since when a container that was seen is frozen: as known before, or since it was seen so."""
+    return (ws.paused_at or seen.at) if seen.is_paused else None
+
+
 def _stopped(ws: Workspace, reason: str | None) -> Workspace:
-    return replace(ws, state=WorkspaceState.STOPPED, container_id=None, stop_reason=reason)
+    return replace(ws, state=WorkspaceState.STOPPED, container_id=None, stop_reason=reason, paused_at=None)

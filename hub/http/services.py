@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hub.store.engine import Store
     from hub.workspaces.connections import Connections
     from hub.workspaces.ends import Ends
+    from hub.workspaces.freezer import Freezer
     from hub.workspaces.jobs import Jobs
     from hub.workspaces.kernels import Kernels
     from hub.workspaces.kernelspecs import Kernelspecs
@@ -97,6 +98,7 @@ class Services:
     verifications: Verifications
     hidden_states: HiddenStates
     connections: Connections
+    freezer: Freezer
     ends: Ends
     culler: Culler
     postponing: Postponing

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hub.domain.culling import Action, Decision, in_words
+from hub.domain.culling import Action, Decision, Rule, in_words, still_true
 from hub.domain.health import Health, HealthState
 from hub.domain.ids import KernelId, WorkspaceId
 from hub.domain.kernels import Kernel, KernelState
@@ -73,6 +73,7 @@ class Counts:
     kernels: int
     busy: int
     silent: int
+    paused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Picture:
             kernels=sum(kernel.state is not KernelState.DEAD for kernel in kernels),
             busy=sum(kernel.state in BUSY for kernel in kernels),
             silent=sum(place.is_silent for place in self.places),
+            paused=sum(place.workspace.paused_at is not None for place in self.places),
         )
 
 
@@ -118,7 +120,8 @@ def _place(
 ) -> Place:
     workspace = one.workspace
     use = uses.get(workspace.id)
-    at, decisions = decided([workspace.id])
+    at, decided_then = decided([workspace.id])
+    decisions = still_true(decided_then, one.kernels)
     by_kernel = {decision.kernel_id: decision for decision in decisions}
     kernels = tuple(
         KernelSeen(
@@ -186,7 +189,7 @@ def _due(decision: Decision, at: datetime | None) -> datetime | None:
 
 
 def _words(decision: Decision | None, at: datetime | None, now: datetime, verb: str) -> str:
-    """A decision in words: ``stops in 12 min (empty for 3 min)``, ``stays: a cell is running``."""
+    """A decision in words: ``empty, stops in 12 min``, ``stays: a cell is running``."""
     if decision is None or at is None:
         return ""
     if decision.action is Action.REPORT_DEAD:
@@ -199,4 +202,5 @@ def _words(decision: Decision | None, at: datetime | None, now: datetime, verb: 
         return f"stays: {decision.reason}"
     left = at + decision.due_in - now
     when = f"in {in_words(left)}" if left > timedelta(0) else "at any moment"
-    return f"{verb} {when}"
+    why = "empty, " if decision.rule is Rule.WORKSPACE_EMPTY else ""
+    return f"{why}{verb} {when}"

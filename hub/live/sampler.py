@@ -113,6 +113,9 @@ class Sampler:
             except HubError:
                 use.miss(self._clock.monotonic())
                 return
+        if self._agents.is_held(workspace_id):
+            use.rest(sample_of(live, of_kernels=self._spawner.name == "process"))
+            return
         use.add(sample_of(live, of_kernels=self._spawner.name == "process"))
 
     async def _look_at_machine(self) -> None:

@@ -22,6 +22,9 @@ from proxy.kit.tasks import TaskOwner
 log = logging.getLogger(__name__)
 
 REMEMBER = timedelta(minutes=2)
+JUST_NOW = timedelta(seconds=2)
+LOOK_SECONDS = 0.3
+"""How long a page waits for a new count, which is enough for most homes."""
 FRESH = timedelta(seconds=10)
 MAX_REMEMBERED = 10_000
 AT_ONCE = 2
@@ -48,7 +51,7 @@ class HomeSizes:
         self._count = count
         self._clock = clock
         self._known: OrderedDict[UserId, HomeSize] = OrderedDict()
-        self._counting: set[UserId] = set()
+        self._counting: dict[UserId, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._tasks = TaskOwner("home sizes")
 
@@ -59,6 +62,15 @@ class HomeSizes:
             self.count_again(user)
         return known
 
+    async def look(self, user: User) -> HomeSize | None:
+        """The size for a page that is opened: counted now if that takes `LOOK_SECONDS` at most, else the last count."""
+        known = self._known.get(user.id)
+        if known is None or self._clock.now() - known.counted_at > JUST_NOW:
+            self._start(user)
+        if (counting := self._counting.get(user.id)) is not None:
+            await asyncio.wait([counting], timeout=LOOK_SECONDS)
+        return self._known.get(user.id)
+
     def bytes_of(self, user: User) -> int | None:
         """How many bytes they take on the disk by the last count, None before the first."""
         found = self.find(user)
@@ -68,13 +80,16 @@ class HomeSizes:
         """Count in the background, unless it is being counted or was just now."""
         known = self._known.get(user.id)
         is_fresh = known is not None and self._clock.now() - known.counted_at < FRESH
-        if user.id not in self._counting and not is_fresh:
-            self._counting.add(user.id)
-            self._tasks.start(self._run(user), f"size {user.id}")
+        if not is_fresh:
+            self._start(user)
 
     async def close(self) -> None:
         """Give up what is being counted."""
         await self._tasks.close()
+
+    def _start(self, user: User) -> None:
+        if user.id not in self._counting:
+            self._counting[user.id] = self._tasks.start(self._run(user), f"size {user.id}")
 
     async def _run(self, user: User) -> None:
         try:
@@ -87,4 +102,4 @@ class HomeSizes:
         except HubError as error:
             log.info("the home of %s could not be counted: %s", user.id, error.message)
         finally:
-            self._counting.discard(user.id)
+            self._counting.pop(user.id, None)

@@ -39,6 +39,13 @@ class Use:
         self.cpu.add(_rate(before, sample))
         self.kernel_cpus = {} if before is None else _kernel_rates(before, sample)
 
+    def rest(self, sample: Sample) -> None:
+        """It is paused: it uses no processor, and no more memory than it did."""
+        self.newest, self.silent_since = sample, None
+        self.memory.add(sample.memory_bytes or None)
+        self.cpu.add(0.0)
+        self.kernel_cpus = dict.fromkeys(sample.kernels, 0.0)
+
     def miss(self, now: float) -> None:
         """The agent did not answer: a gap."""
         self.silent_since = now if self.silent_since is None else self.silent_since

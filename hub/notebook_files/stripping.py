@@ -9,11 +9,15 @@ ids stay: the open tab knows its cells by them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from nbstripout import MetadataError, strip_output
+from typing import TYPE_CHECKING, Any
 
 from hub.errors import NotebookInvalid
+from proxy.kit.lazy import lazily
+
+if TYPE_CHECKING:
+    import nbstripout
+else:
+    nbstripout = lazily("nbstripout")
 
 LAYOUT_KEYS = (
     "metadata.signature",
@@ -33,6 +37,6 @@ def strip(notebook: Any, keys: Sequence[str] = ()) -> Any:
     Raises NotebookInvalid when a cell says both that its outputs stay and that they do not.
     """
     try:
-        return strip_output(notebook, None, keep_count=False, keep_id=True, extra_keys=[*LAYOUT_KEYS, *keys])
-    except MetadataError as error:
+        return nbstripout.strip_output(notebook, None, keep_count=False, keep_id=True, extra_keys=[*LAYOUT_KEYS, *keys])
+    except nbstripout.MetadataError as error:
         raise NotebookInvalid(f"The outputs were not removed: {error}.") from error

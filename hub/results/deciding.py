@@ -16,8 +16,11 @@ import msgspec
 from hub.results.tracking import Execution, Index
 from hub.workspaces.connections import ANYBODY
 
-GRACE_SECONDS = {"closed": 3.0, "dropped": 15.0, "silent": 600.0}
-"""How long a notebook still counts as open after its front end's connection ended in this way."""
+GRACE_SECONDS = {"closed": 3.0, "dropped": 45.0, "silent": 600.0}
+"""How long a notebook still counts as open after its front end's connection ended in this way.
+
+Where the network is gone, @jupyterlab/services asks again only every 10 to 30 s; then it compares the file's hash.
+"""
 VANISHED_SECONDS = 600.0
 """As long, after a front end was last heard of whose proxy told nothing of its end."""
 ANONYMOUS_SECONDS = 15.0

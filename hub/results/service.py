@@ -291,7 +291,7 @@ class Results:
         async with self._store.reading() as unit:
             running = await unit.workspaces.list_by_state(WorkspaceState.RUNNING)
         for workspace in running:
-            if not self._agents.connected(workspace.id):
+            if not self._agents.connected(workspace.id) or self._agents.is_held(workspace.id):
                 continue
             try:
                 listed = await asyncio.to_thread(self._places.listed, workspace.id)
@@ -367,8 +367,13 @@ class Results:
         return _Facts(user, alive)
 
     async def _sync(self, desk: KernelDesk) -> None:
-        """Have everything that the kernel has said by now in its journal, if its agent answers."""
+        """Have everything that the kernel has said by now in its journal, if its agent answers.
+
+        One that is paused has said nothing since, and what it said before is written.
+        """
         if desk.known.taken or not self._agents.connected(desk.workspace_id):
+            return
+        if self._agents.is_held(desk.workspace_id):
             return
         try:
             await self._agents.client(desk.workspace_id).sync_journal(desk.kernel_id, timeout=SYNC_SECONDS)

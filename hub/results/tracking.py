@@ -7,6 +7,7 @@ Everything in a journal is anybody's word: what is not well formed is passed ove
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,9 @@ MOST_NOTES = 10_000
 MOST_LATE_SECONDS = 30.0
 MOST_DISPLAYS = 2000
 _OUTPUTS = frozenset({"stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"})
+
+_CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+"""A cell's id in a notebook, for good: nbformat 4.5."""
 
 _Id = Annotated[str, msgspec.Meta(max_length=256)]
 
@@ -93,10 +97,14 @@ class Execution:
     """The executions whose displays this one has updated."""
 
     def same_cell(self, other: Execution) -> bool:
-        """Whether both are runs of one cell, as far as can be told."""
-        if self.cell_id and other.cell_id:
+        """Whether both are runs of one cell, as far as can be told.
+
+        VS Code names cells by addresses of its editor, which it counts anew whenever it opens the notebook.
+        """
+        named = self.cell_id and other.cell_id
+        if named and _CELL_ID.match(self.cell_id) and _CELL_ID.match(other.cell_id):
             return self.cell_id == other.cell_id
-        return self.digest == other.digest
+        return self.digest == other.digest and (not named or self.cell_id == other.cell_id)
 
 
 class Index:

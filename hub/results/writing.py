@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hub.contents.service import Contents
 from hub.domain.ids import UserId
+from hub.domain.missed import is_elsewhere, known_as
 from hub.errors import BadRequest, Forbidden, HubError, NotFound, TooLarge
 from hub.results import apart, deciding
 from hub.results.desk import KernelDesk
@@ -72,7 +73,7 @@ class Writer:
             try:
                 written = await contents.amend(path, insertion)
             except NotFound:
-                reason = f"{path} is not among your files here."
+                reason = _not_here(path)
             except (BadRequest, Forbidden, TooLarge) as error:
                 reason = error.message
             except HubError as error:
@@ -98,7 +99,7 @@ class Writer:
         done = [each for each in executions if each not in unseen]
         if not unseen:
             return done
-        path = next(reversed(desk.known.notebooks), "")
+        path = known_as(next(reversed(desk.known.notebooks), ""))
         try:
             cells = await asyncio.to_thread(apart.cells, contents.scratch, [desk.source(unseen)])
             for each in unseen:
@@ -111,6 +112,11 @@ class Writer:
         except (HubError, OSError) as error:
             desk.trouble = error.message if isinstance(error, HubError) else f"The hub's disk: {error.strerror}."
         return done
+
+
+def _not_here(path: str) -> str:
+    where = ": VS Code keeps it on your computer" if is_elsewhere(path) else ""
+    return f"{known_as(path)} is not among your files here{where}."
 
 
 def _merge(fates: dict[str, Fate], more: Mapping[str, Fate]) -> None:

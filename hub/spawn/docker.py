@@ -19,7 +19,8 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from hub.agent import install
 from hub.domain.ids import WorkspaceId
-from hub.errors import EngineSilent, HubError, ImageMissing, NoKernels, SpawnerRefused, StartFailed
+from hub.errors import Conflict, EngineSilent, HubError, ImageMissing, NoKernels, SpawnerRefused, StartFailed
+from hub.spawn import freezing, memory
 from hub.spawn import spec as specs
 from hub.spawn.engine import Engine, explanation
 from hub.spawn.folders import Folders, clear_sockets
@@ -57,6 +58,7 @@ class DockerSpawner:
     """
 
     name = "docker"
+    can_pause = True
 
     def __init__(self, engine: Engine, folders: Folders, *, python: str | None, start_seconds: float) -> None:
         self._engine = engine
@@ -68,6 +70,7 @@ class DockerSpawner:
         self._log_driver = "local"
         self._reasons: dict[tuple[str, str], str] = {}
         self._starting: WeakValueDictionary[WorkspaceId, asyncio.Lock] = WeakValueDictionary()
+        self._freezing: WeakValueDictionary[WorkspaceId, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self, spec: WorkspaceSpec) -> str:
         """Start the container and wait until its agent listens; see Spawner.start.
@@ -79,6 +82,8 @@ class DockerSpawner:
             name = specs.container_name(spec.workspace_id)
             found = await self._own(name, spec.user_id)
             if found is not None and found["State"]["Running"]:
+                if found["State"]["Paused"]:
+                    await self.thaw(spec.workspace_id)
                 return str(found["Id"])
             if found is not None:
                 await self._remove(name)
@@ -97,12 +102,39 @@ class DockerSpawner:
     async def stop(self, workspace_id: WorkspaceId, grace_seconds: float = 10.0) -> None:
         """Stop the container, killing it after the grace, and remove it; see Spawner.stop."""
         name = specs.container_name(workspace_id)
-        if await self._own(name) is None:
+        found = await self._own(name)
+        if found is None:
             return
+        if found["State"]["Paused"]:
+            with contextlib.suppress(Conflict, EngineSilent):  # what cannot be thawed is killed like what does not end
+                await self.thaw(workspace_id)
         grace = max(0, round(grace_seconds))
         with contextlib.suppress(NotFound):
             await self._engine.call(lambda client: client.stop(name, timeout=grace), extra_seconds=grace)
         await self._remove(name)
+
+    async def pause(self, workspace_id: WorkspaceId) -> None:
+        """Freeze the container; see Spawner.pause. Raises Conflict, EngineSilent, SpawnerRefused."""
+        if workspace_id in self._starting:
+            raise Conflict("The container is just being started and cannot be paused.")
+        async with self._freezing.setdefault(workspace_id, asyncio.Lock()):
+            found = await self._running(workspace_id)
+            if not found["State"]["Paused"]:
+                await freezing.freeze(self._engine, found["Id"], lambda: self._running(workspace_id))
+
+    async def thaw(self, workspace_id: WorkspaceId) -> None:
+        """Let the container go on; see Spawner.thaw. Raises Conflict, EngineSilent, SpawnerRefused."""
+        async with self._freezing.setdefault(workspace_id, asyncio.Lock()):
+            found = await self._running(workspace_id)
+            if found["State"]["Paused"]:
+                await freezing.thaw(self._engine, found["Id"], lambda: self._running(workspace_id))
+
+    async def reclaim(self, workspace_id: WorkspaceId) -> int:
+        """Give back the memory of a paused container; see Spawner.reclaim. Raises EngineSilent, SpawnerRefused."""
+        found = await self._own(specs.container_name(workspace_id))
+        if found is None or not found["State"]["Paused"]:
+            return 0
+        return await asyncio.to_thread(memory.reclaim, found["State"]["Pid"], found["Id"])
 
     async def state(self, workspace_id: WorkspaceId) -> Observation:
         """What the engine says of one workspace now."""
@@ -121,8 +153,9 @@ class DockerSpawner:
             workspace_id = WorkspaceId(entry["Labels"].get(specs.WORKSPACE_LABEL, ""))
             if not workspace_id:
                 continue
-            if entry["State"] in ("running", "paused"):
-                seen.append(Observation(workspace_id, Presence.RUNNING, entry["Id"]))
+            if (state := entry["State"]) in ("running", "paused"):
+                paused = state == "paused"
+                seen.append(Observation(workspace_id, Presence.RUNNING, entry["Id"], is_paused=paused))
             elif (found := await self._inspect(entry["Id"])) is not None:
                 seen.append(await self._observation(workspace_id, found))
         return seen
@@ -161,9 +194,17 @@ class DockerSpawner:
                 raise SpawnerRefused(f"the container {name} is another user's")
         return found
 
+    async def _running(self, workspace_id: WorkspaceId) -> dict[str, Any]:
+        """The workspace's container. Raises Conflict if it does not run, SpawnerRefused if it is not this hub's."""
+        found = await self._own(specs.container_name(workspace_id))
+        if found is None or not found["State"]["Running"]:
+            raise Conflict("The container does not run.")
+        return found
+
     async def _observation(self, workspace_id: WorkspaceId, found: dict[str, Any]) -> Observation:
         if found["State"]["Running"]:
-            return Observation(workspace_id, Presence.RUNNING, found["Id"])
+            paused = bool(found["State"]["Paused"])
+            return Observation(workspace_id, Presence.RUNNING, found["Id"], is_paused=paused)
         ended = (found["Id"], str(found["State"].get("FinishedAt")))
         if (reason := self._reasons.get(ended)) is None:
             reason = await self._reason(found)

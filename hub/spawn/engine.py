@@ -1,6 +1,6 @@
 """The engine's HTTP API behind a bounded thread pool with deadlines, and its failures in the hub's words.
 
-The `docker` package blocks. Its calls run in threads of one pool, each under a deadline: one that does not
+The `docker` package blocks. Its calls run in threads of two pools, each under a deadline: one that does not
 return in time raises EngineSilent, and its thread is freed by the HTTP timeout a little later.
 """
 
@@ -21,6 +21,8 @@ from hub.errors import EngineSilent
 
 CALL_SECONDS = 15
 THREADS = 8
+WAITING_THREADS = 32
+"""For calls that wait by their nature, such as stops: containers that will not end must keep no thaw waiting."""
 
 T = TypeVar("T")
 
@@ -36,18 +38,20 @@ class Engine:
         self._call_seconds = call_seconds
         self._client: docker.APIClient | None = None
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
+        self._waiting = ThreadPoolExecutor(WAITING_THREADS, thread_name_prefix="engine-waiting")
 
     async def call(self, work: Callable[[Any], T], extra_seconds: float = 0.0) -> T:
         """Do `work` with the client, a `docker.APIClient`, in a thread; give what it gives.
 
-        `extra_seconds` is time that the call itself asks for, such as the grace of a stop.
+        `extra_seconds` is time that the call itself asks for, such as the grace of a stop; it has other threads then.
         Raises EngineSilent when there is no answer in time or the engine fails (5xx); docker's NotFound and
         other APIError (4xx) pass through, since what they mean depends on the question.
         """
         seconds = self._call_seconds + extra_seconds
+        pool = self._waiting if extra_seconds else self._pool
         loop = asyncio.get_running_loop()
         with said_as_silence():
-            return await asyncio.wait_for(loop.run_in_executor(self._pool, self._work, work), seconds)
+            return await asyncio.wait_for(loop.run_in_executor(pool, self._work, work), seconds)
 
     def _work(self, work: Callable[[Any], T]) -> T:
         if self._client is None:
@@ -56,7 +60,8 @@ class Engine:
 
     async def close(self) -> None:
         """Release connections and threads; calls under way are abandoned."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._waiting):
+            pool.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.close()
 

@@ -24,7 +24,7 @@ import msgspec
 from hub.agent import install
 from hub.agent.specs import jupyter_folders
 from hub.domain.ids import WorkspaceId
-from hub.errors import StartFailed
+from hub.errors import Conflict, StartFailed
 from hub.spawn import proc
 from hub.spawn import spec as specs
 from hub.spawn.folders import Folders, clear_sockets, socket_path_too_long
@@ -36,6 +36,8 @@ RECORD = "process.json"
 LOG = "agent.log"
 SOCKET_POLL_SECONDS = 0.01
 KILL_SECONDS = 5.0
+NICENESS = 6
+"""Beside a busy hub and proxy, a kernel that computes gets a quarter of their turns, as a container does."""
 WORKSPACE_VARIABLE = "KERNELHUB_WORKSPACE"
 _INHERITED = (
     "PATH",
@@ -63,13 +65,14 @@ class ProcessSpawner:
     """The Spawner for local processes. `start_seconds` bounds the wait for the agent's socket."""
 
     name = "process"
+    can_pause = False
 
     def __init__(self, folders: Folders, *, start_seconds: float) -> None:
         self._folders = folders
         self._start_seconds = start_seconds
         self._starting: WeakValueDictionary[WorkspaceId, asyncio.Lock] = WeakValueDictionary()
         # Popen objects are kept: a dropped one would be reaped behind our back, and its exit code lost.
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: dict[tuple[int, int], subprocess.Popen[bytes]] = {}
 
     async def start(self, spec: WorkspaceSpec) -> str:
         """Start the agent and wait until it listens; see Spawner.start. Raises StartFailed."""
@@ -106,8 +109,21 @@ class ProcessSpawner:
                     await proc.ended(descriptor, KILL_SECONDS)
         await self._kill_leftovers(workspace_id)
         if record is not None:
-            self._reap(record.pid)
+            self._reap(record)
             (folder / RECORD).unlink(missing_ok=True)
+
+    async def pause(self, workspace_id: WorkspaceId) -> None:
+        """Local processes are in no control group of their own, so nothing could freeze them all at once."""
+        raise Conflict("Local processes cannot be paused; containers can.")
+
+    async def thaw(self, workspace_id: WorkspaceId) -> None:
+        """What was never paused goes on. Raises Conflict if it does not run."""
+        if (await self.state(workspace_id)).presence is not Presence.RUNNING:
+            raise Conflict("The workspace does not run.")
+
+    async def reclaim(self, workspace_id: WorkspaceId) -> int:
+        """Nothing is paused."""
+        return 0
 
     async def state(self, workspace_id: WorkspaceId) -> Observation:
         """Whether the agent's process lives; why it ended, if this hub or the agent's log can tell."""
@@ -115,8 +131,8 @@ class ProcessSpawner:
         record = _read(folder)
         if record is None:
             return Observation(workspace_id, Presence.ABSENT)
-        code = self._reap(record.pid)
-        if code is None and proc.is_alive(record.pid, record.started):
+        code = self._reap(record)
+        if code is None and self._lives(record):
             return Observation(workspace_id, Presence.RUNNING, _container_id(record))
         if record.reason is None:
             record = msgspec.structs.replace(record, reason=_reason(folder, code))
@@ -158,8 +174,10 @@ class ProcessSpawner:
                 group=spec.gid if changes_uid else None,
                 extra_groups=[] if changes_uid else None,
             )
-        self._children[child.pid] = child
+        with contextlib.suppress(OSError):  # it has ended, or the hub itself gives way to more
+            os.setpriority(os.PRIO_PROCESS, child.pid, NICENESS)
         record = Record(child.pid, proc.start_time(child.pid) or 0)
+        self._children[record.pid, record.started] = child
         _write(spec.run_folder, record)
         return record
 
@@ -184,9 +202,16 @@ class ProcessSpawner:
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                 await proc.ended(descriptor, KILL_SECONDS)
 
-    def _reap(self, pid: int) -> int | None:
+    def _lives(self, record: Record) -> bool:
+        """Whether the process lives. A child of this hub's does until its exit code is there.
+
+        The kernel calls a killed process of several threads a zombie before the last of them, and the code, is there.
+        """
+        return (record.pid, record.started) in self._children or proc.is_alive(record.pid, record.started)
+
+    def _reap(self, record: Record) -> int | None:
         """The exit code of a child of this hub that has ended, else None."""
-        child = self._children.get(pid)
+        child = self._children.get((record.pid, record.started))
         return None if child is None else child.poll()
 
 

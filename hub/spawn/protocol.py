@@ -65,31 +65,55 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A positive answer about one workspace. `reason` says in words why it exited, if that is known."""
+    """A positive answer about one workspace. `reason` says in words why it exited, if that is known.
+
+    `is_paused`: it runs, but its processes are frozen.
+    """
 
     workspace_id: WorkspaceId
     presence: Presence
     container_id: str | None = None
     reason: str | None = None
+    is_paused: bool = False
 
 
 class Spawner(Protocol):
     """Starts, stops and observes workspaces.
 
     Each method raises `hub.errors.EngineSilent` when the engine does not answer: nothing is known then, and
-    nothing may be concluded. `name` is ``docker`` or ``process``.
+    nothing may be concluded. `name` is ``docker`` or ``process``. `can_pause`: whether `pause` is possible at all.
     """
 
     name: str
+    can_pause: bool
 
     async def start(self, spec: WorkspaceSpec) -> str:
         """Start the workspace and give its container id; one that runs already is left alone and given.
 
-        A container of the same workspace that has exited is removed first. Raises ImageMissing, StartFailed.
+        One that is paused is thawed and given. A container of the same workspace that has exited is removed first.
+        Raises ImageMissing, StartFailed.
         """
 
     async def stop(self, workspace_id: WorkspaceId, grace_seconds: float = 10.0) -> None:
-        """Stop and remove the workspace's container; kill it after the grace. One that is absent is fine."""
+        """Stop and remove the workspace's container; kill it after the grace. One that is absent is fine.
+
+        One that is paused is thawed first, so that its agent has the grace.
+        """
+
+    async def pause(self, workspace_id: WorkspaceId) -> None:
+        """Freeze all processes of a running container, or none; one that is paused already is fine.
+
+        Raises Conflict when it does not run (any more), is just being started, or this spawner cannot pause.
+        """
+
+    async def thaw(self, workspace_id: WorkspaceId) -> None:
+        """Let a paused container go on where it was; one that runs is fine. Raises Conflict when there is none."""
+
+    async def reclaim(self, workspace_id: WorkspaceId) -> int:
+        """Give memory of a paused container back to the machine, and say how many bytes: 0 where that is not possible.
+
+        Takes seconds. Ends as soon as the container is thawed, so nobody needs to wait for it before a `thaw`.
+        """
 
     async def state(self, workspace_id: WorkspaceId) -> Observation:
         """What the engine says of one workspace now."""

@@ -24,6 +24,10 @@ PATIENCE_SECONDS = 3.0
 """How long a spawner may be away (it is started again within a second) before it counts as silent."""
 RETRY_SECONDS = 0.05
 MOST_AT_ONCE = 64
+MOST_THAWS = 32
+"""Beside the others: somebody waits for a thaw, and nobody for the stops of many that will not end."""
+MOST_RECLAIMS = 2
+"""They take seconds, and nobody waits for them."""
 PROBE = "probe"
 _UCRED = struct.Struct("3i")
 
@@ -40,6 +44,7 @@ class RemoteSpawner:
     """
 
     name = "docker"
+    can_pause = True
 
     def __init__(
         self,
@@ -56,6 +61,7 @@ class RemoteSpawner:
         self._start_seconds = start_seconds
         self._patience_seconds = patience_seconds
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self._own_turns = {wire.Thaw: asyncio.Semaphore(MOST_THAWS), wire.Reclaim: asyncio.Semaphore(MOST_RECLAIMS)}
 
     async def start(self, spec: WorkspaceSpec) -> str:
         """Ask for the container that `spec` describes; see Spawner.start. Raises SpawnerRefused, too."""
@@ -64,6 +70,21 @@ class RemoteSpawner:
     async def stop(self, workspace_id: WorkspaceId, grace_seconds: float = 10.0) -> None:
         """Stop and remove the container; see Spawner.stop."""
         await self._text(wire.Stop(workspace_id, grace_seconds), grace_seconds)
+
+    async def pause(self, workspace_id: WorkspaceId) -> None:
+        """Freeze the container; see Spawner.pause. Raises Conflict."""
+        await self._text(wire.Pause(workspace_id))
+
+    async def thaw(self, workspace_id: WorkspaceId) -> None:
+        """Let the container go on; see Spawner.thaw. Raises Conflict."""
+        await self._text(wire.Thaw(workspace_id))
+
+    async def reclaim(self, workspace_id: WorkspaceId) -> int:
+        """Give back memory of a paused container; see Spawner.reclaim."""
+        answer = await self._ask(wire.Reclaim(workspace_id))
+        if not isinstance(answer, wire.Amount):
+            raise _strange()
+        return answer.size_bytes
 
     async def state(self, workspace_id: WorkspaceId) -> Observation:
         """What the engine says of one workspace now."""
@@ -132,7 +153,7 @@ class RemoteSpawner:
         return answer.text
 
     async def _ask(self, request: wire.Request, extra_seconds: float = 0.0) -> wire.Answer:
-        async with self._turns:
+        async with self._own_turns.get(type(request), self._turns):
             try:
                 async with asyncio.timeout(ANSWER_SECONDS + extra_seconds):
                     answer = await self._exchange(request)

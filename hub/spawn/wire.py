@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from hub.errors import EngineSilent, HubError, ImageMissing, NoKernels, SpawnerRefused, StartFailed
+from hub.errors import Conflict, EngineSilent, HubError, ImageMissing, NoKernels, SpawnerRefused, StartFailed
 from hub.spawn.protocol import KernelRules, Observation
 
 MAX_REQUEST_BYTES = 64 * 1024
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LENGTH = struct.Struct("!I")
-_ERRORS = {error.code: error for error in (EngineSilent, ImageMissing, NoKernels, SpawnerRefused, StartFailed)}
+_ERRORS = {
+    error.code: error for error in (Conflict, EngineSilent, ImageMissing, NoKernels, SpawnerRefused, StartFailed)
+}
 """Errors that keep their kind on the way."""
 
 
@@ -99,6 +101,24 @@ class Stop(_Message, frozen=True, tag="stop"):
     grace_seconds: float
 
 
+class Pause(_Message, frozen=True, tag="pause"):
+    """Freeze a container's processes."""
+
+    workspace_id: str
+
+
+class Thaw(_Message, frozen=True, tag="thaw"):
+    """Let a container's processes go on."""
+
+    workspace_id: str
+
+
+class Reclaim(_Message, frozen=True, tag="reclaim"):
+    """Give back what memory a paused container can spare."""
+
+    workspace_id: str
+
+
 class State(_Message, frozen=True, tag="state"):
     """What the engine says of one container."""
 
@@ -123,7 +143,7 @@ class Ping(_Message, frozen=True, tag="ping"):
     """Does the engine answer?"""
 
 
-Request = Start | Stop | State | Inventory | ImageId | Images | Ping
+Request = Start | Stop | Pause | Thaw | Reclaim | State | Inventory | ImageId | Images | Ping
 
 
 class Text(_Message, frozen=True, tag="text"):
@@ -144,6 +164,12 @@ class Names(_Message, frozen=True, tag="names"):
     names: list[str]
 
 
+class Amount(_Message, frozen=True, tag="amount"):
+    """A number of bytes."""
+
+    size_bytes: int
+
+
 class Failed(_Message, frozen=True, tag="failed"):
     """It was not done. `code` is the error's, `message` a sentence for people."""
 
@@ -151,7 +177,7 @@ class Failed(_Message, frozen=True, tag="failed"):
     message: str
 
 
-Answer = Text | Seen | Names | Failed
+Answer = Text | Seen | Names | Amount | Failed
 
 
 def definition_of(profile: Profile) -> Definition:

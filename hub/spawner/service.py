@@ -1,6 +1,6 @@
 """Requests, performed: decided, held against the ground and the record of users, done by the engine, logged.
 
-A line of the log for each container that is made or removed, and for each request that is refused.
+A line of the log for each container that is made, removed, paused or thawed, and for each request that is refused.
 """
 
 from __future__ import annotations
@@ -74,6 +74,14 @@ class Service:
                 return wire.Text(await self._start(request))
             case wire.Stop():
                 await self._stop(checked_id(request.workspace_id), checked_grace(request.grace_seconds))
+            case wire.Pause():
+                await self._engine.pause(checked_id(request.workspace_id))
+                log.info("container of %s paused", request.workspace_id)
+            case wire.Thaw():
+                await self._engine.thaw(checked_id(request.workspace_id))
+                log.info("container of %s thawed", request.workspace_id)
+            case wire.Reclaim():
+                return await self._reclaim(checked_id(request.workspace_id))
             case wire.State():
                 return wire.Seen([await self._engine.state(checked_id(request.workspace_id))])
             case wire.Inventory():
@@ -96,6 +104,12 @@ class Service:
         await self._engine.stop(workspace_id, grace_seconds)
         await asyncio.to_thread(self._remove_accounts, workspace_id)
         log.info("container of %s removed", workspace_id)
+
+    async def _reclaim(self, workspace_id: WorkspaceId) -> wire.Amount:
+        given_back = await self._engine.reclaim(workspace_id)
+        if given_back:
+            log.info("container of %s gave back %d MiB of memory", workspace_id, given_back // 1024**2)
+        return wire.Amount(given_back)
 
     def _decided(self, request: wire.Start) -> WorkspaceSpec:
         try:
@@ -153,7 +167,7 @@ def _words(request: wire.Request) -> str:
     match request:
         case wire.Start():
             return f"{name} {request.purpose} {request.workspace_id[:40]!r} user {request.user_id[:40]!r}"
-        case wire.Stop() | wire.State():
+        case wire.Stop() | wire.Pause() | wire.Thaw() | wire.Reclaim() | wire.State():
             return f"{name} {request.workspace_id[:40]!r}"
         case wire.ImageId():
             return f"{name} {request.image[:80]!r}"

@@ -102,6 +102,7 @@ def _changeable(ws: Workspace) -> dict[str, Any]:
         "started_at": ws.started_at,
         "last_activity_at": ws.last_activity_at,
         "stop_reason": ws.stop_reason,
+        "paused_at": ws.paused_at,
     }
 
 
@@ -118,4 +119,5 @@ def as_workspace(row: Row[Any]) -> Workspace:
         started_at=row.started_at,
         last_activity_at=row.last_activity_at,
         stop_reason=row.stop_reason,
+        paused_at=row.paused_at,
     )

@@ -76,11 +76,13 @@ _WORDS = {
     "view.file_opened": "looked at somebody's file",
     "view.folder_listed": "looked into somebody's folder",
     "view.opened": "began to look into somebody's files",
+    "workspace.paused": "paused a container",
     "workspace.running": "saw a container run",
     "workspace.spawner_refused": "was refused a container",
     "workspace.starting": "began to start a container",
     "workspace.stopped": "saw a container stop",
     "workspace.stopping": "began to stop a container",
+    "workspace.thawed": "let a paused container go on",
     "workspace.unowned_ended": "ended a container of no workspace",
     "workspace.unknown": "lost sight of a container",
 }

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hub.cull.postponing import Leave
-from hub.domain.culling import NOTHING, Action, Decision, Rule, in_words
+from hub.domain.culling import NOTHING, Action, Decision, Rule, in_words, still_true
 from hub.domain.ids import KernelId, WorkspaceId
+from hub.domain.kernels import Kernel
 from hub.domain.users import User
 from hub.errors import StoreUnavailable
 from hub.http.services import Services
@@ -60,13 +61,21 @@ class End:
         return f"{self.title} ends at {self.clock}: {self.sentence}. {lost} {self.no_more}".rstrip()
 
 
-def ends_of(services: Services, workspace_ids: list[WorkspaceId], names: Mapping[KernelId, str]) -> dict[Thing, End]:
-    """Of each kernel and container that the culler looked at, by its id. `names`: what kernels are shown as."""
+def ends_of(
+    services: Services,
+    workspace_ids: list[WorkspaceId],
+    names: Mapping[KernelId, str],
+    kernels: Iterable[Kernel],
+) -> dict[Thing, End]:
+    """Of each kernel and container that the culler looked at, by its id. `names`: what kernels are shown as.
+
+    `kernels`: those that there are now, of which the culler may not have seen the newest yet.
+    """
     decided_at, decisions = services.culler.decisions_for(workspace_ids)
     if decided_at is None:
         return {}
     found: dict[Thing, End] = {}
-    for one in decisions:
+    for one in still_true(decisions, kernels):
         found[one.kernel_id or one.workspace_id] = _end(one, decided_at, names, services.postponing.leave(one))
     return found
 
@@ -79,10 +88,11 @@ async def warned_of(services: Services, user: User) -> tuple[End, ...]:
     try:
         async with services.store.reading() as unit:
             sessions = await unit.sessions.list_for(user.id)
+            kernels = await unit.kernels.list_for(user.id)
     except StoreUnavailable:
-        sessions = []
+        sessions, kernels = [], []
     names = {session.kernel_id: (session.path or session.name)[-MAX_NAME_CHARS:] for session in sessions}
-    ends = [end for end in ends_of(services, workspace_ids, names).values() if end.is_warned]
+    ends = [end for end in ends_of(services, workspace_ids, names, kernels).values() if end.is_warned]
     return tuple(sorted(_without_kernels_of_ending(ends), key=_nearest_first))
 
 

@@ -1,4 +1,4 @@
-"""What only the hub's own processes ask: routes of WebSockets, activity of proxies, the supervisor's welcome.
+"""What only the hub's own processes ask: routes of WebSockets, activity of proxies, thaws, the supervisor's welcome.
 
 A request here carries the internal token (checked by `HubHandler`), and never comes from outside: proxies
 answer 404 to ``/internal/`` themselves.
@@ -10,9 +10,9 @@ from urllib.parse import parse_qs
 
 from hub.auth.identity import Credential
 from hub.config import Settings
-from hub.domain.ids import SignInId, TokenId
+from hub.domain.ids import SignInId, TokenId, WorkspaceId
 from hub.domain.scopes import Scope
-from hub.errors import Forbidden, HubError, NotFound
+from hub.errors import Forbidden, HubError, NotFound, Unavailable
 from hub.http.access_log import shown_path
 from hub.http.cors import check_socket_origin
 from hub.http.handler import Access, HubHandler
@@ -22,6 +22,7 @@ from hub.welcome import Welcome
 from proxy.contract.activity import ActivityAnswer, ActivityReport
 from proxy.contract.ends import EndsQuestion
 from proxy.contract.route import KernelRoute, Refusal, RouteAnswer, RouteQuestion, TerminalRoute
+from proxy.contract.thaw import ThawAnswer, ThawQuestion
 
 SESSION_CHARACTERS = 128
 """As much of a front end's own name as proxies report."""
@@ -62,7 +63,23 @@ class ActivityHandler(InternalHandler):
         if held:
             live |= await services.sign_ins.live({SignInId(principal) for principal in held})
             live |= await services.tokens.live({TokenId(principal) for principal in held})
-        self.write_json(ActivityAnswer(sorted(held - live)))
+        paused = services.freezer.paused() & {connection.workspace_id for connection in report.connections}
+        self.write_json(ActivityAnswer(sorted(held - live), sorted(paused)))
+
+
+class ThawHandler(InternalHandler):
+    """``POST /internal/thaw``: a message is under way into a container that may be paused."""
+
+    async def post(self) -> None:
+        """Take a `ThawQuestion`, answer a `ThawAnswer` when the container goes on."""
+        question = self.body(ThawQuestion)
+        try:
+            await self.services.freezer.thaw(WorkspaceId(question.workspace_id[:64]), "message")
+        except HubError as error:
+            again = isinstance(error, Unavailable)
+            self.write_json(ThawAnswer(False, error.message, again))
+            return
+        self.write_json(ThawAnswer(True))
 
 
 class EndsHandler(InternalHandler):
@@ -111,6 +128,7 @@ async def _route(services: Services, question: RouteQuestion) -> RouteAnswer:
     match wanted:
         case KernelSocket(kernel_id=kernel_id):
             workspace = await services.kernels.workspace_of(identity.user.id, kernel_id)
+            await services.freezer.open(workspace)
             place = services.workspaces.place_of(workspace, identity.user)
             services.connections.admit(
                 kernel_id, parse_qs(question.query).get("session_id", [""])[0][:SESSION_CHARACTERS]
@@ -125,6 +143,7 @@ async def _route(services: Services, question: RouteQuestion) -> RouteAnswer:
             )
         case TerminalSocket(terminal=terminal):
             workspace = await services.terminals.workspace_of(identity.user, terminal)
+            await services.freezer.open(workspace)
             place = services.workspaces.place_of(workspace, identity.user)
             return TerminalRoute(
                 principal=identity.principal,

@@ -159,5 +159,6 @@ def internal_routes() -> list[URLSpec]:
         URLSpec(r"/internal/route", internal.RouteHandler),
         URLSpec(r"/internal/activity", internal.ActivityHandler),
         URLSpec(r"/internal/ends", internal.EndsHandler),
+        URLSpec(r"/internal/thaw", internal.ThawHandler),
         URLSpec(r"/internal/welcome", internal.WelcomeHandler),
     ]

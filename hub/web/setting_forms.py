@@ -23,6 +23,8 @@ _NEVER = frozenset({"", "never", "no", "none", "0"})
 _SIZE = re.compile(r"([0-9]+(?:[.,][0-9]+)?)\s*(gib|gb|g|mib|mb|m)?\Z", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 MAX_VARIABLES = 100
+MOST_RESTARTS = 1000
+MOST_JOURNAL_BYTES = 256 * 1024**2
 
 
 class WrongForm(ValueError):
@@ -80,6 +82,32 @@ def read_size(text: str) -> int | None:
         raise ValueError("a size is a number of GB, or with its unit: 2, 512 MB")
     unit = 1024**2 if (found[2] or "g").lower().startswith("m") else GIB
     return int(float(found[1].replace(",", ".")) * unit)
+
+
+def read_journal_size(text: str) -> int:
+    """Bytes of a journal, as `read_size` reads them; nothing means none. Raises ValueError."""
+    size = read_size(text) or 0
+    if size > MOST_JOURNAL_BYTES:
+        raise ValueError(f"at most {size_text(MOST_JOURNAL_BYTES)}; 0 keeps nothing")
+    return size
+
+
+def read_restarts(text: str) -> int:
+    """How often a kernel is started again. Raises ValueError."""
+    wanted = text.strip()
+    if not (wanted.isascii() and wanted.isdigit() and int(wanted[:9]) <= MOST_RESTARTS):
+        raise ValueError(f"a whole number from 0 (never) to {MOST_RESTARTS}")
+    return int(wanted)
+
+
+def read_restarts_within(text: str) -> str:
+    """The time in which restarts are counted, as settings read it. Raises ValueError."""
+    wanted = text.strip().lower().replace(" ", "")
+    try:
+        Profile.model_validate({"restarts_within": wanted})
+    except ValidationError as error:
+        raise ValueError("a time from 1s to 1d, such as 90s, 5m or 1h") from error
+    return wanted
 
 
 def read_moment(text: str) -> datetime | None:
@@ -141,6 +169,13 @@ def words_of(text: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in re.split(r"[,\n]", text) if part.strip()))
 
 
+_OF_KERNELS: dict[str, Callable[[str], Any]] = {
+    "restarts": read_restarts,
+    "restarts_within": read_restarts_within,
+    "journal_bytes": read_journal_size,
+}
+
+
 def profile_fields(profile: Profile) -> dict[str, str]:
     """A profile as its form has it."""
     return {
@@ -154,6 +189,9 @@ def profile_fields(profile: Profile) -> dict[str, str]:
         "network": profile.network,
         "environment": environment_text(profile.environment),
         "spare_kernels": str(profile.spare_kernels),
+        "restarts": str(profile.restarts),
+        "restarts_within": span_text(profile.restarts_within),
+        "journal_bytes": size_text(profile.journal_bytes),
         "kernels": ", ".join(profile.kernels),
         "groups": ", ".join(profile.groups),
         "roles": ", ".join(profile.roles),
@@ -189,6 +227,11 @@ def read_profile(fields: Mapping[str, str], before: Profile | None = None) -> Pr
         "groups": words_of(fields.get("groups", "")),
         "roles": words_of(fields.get("roles", "")),
     }
+    for name, reader in _OF_KERNELS.items():
+        if fields.get(name, "").strip() and (found := read(name, reader)) is not None:
+            values[name] = found
+        elif name in fields:
+            values[name] = getattr(Profile(), name)  # emptied: as in a new profile
     if not values["image"] or values["image"].startswith("-") or not values["image"].isprintable():
         mistakes["image"] = "name an image that the engine has"
     if values["gpus"] is None:

@@ -67,6 +67,8 @@ def workspace(value: Workspace | None) -> Words:
     if value is None or value.state is WorkspaceState.STOPPED:
         why = f" It ended because: {value.stop_reason}." if value is not None and value.stop_reason else ""
         return Words("not running", f"It starts by itself when you open a notebook.{why}", "")
+    if value.state is WorkspaceState.RUNNING and value.paused_at is not None:
+        return Words("paused", "", "")
     return _WORKSPACE[value.state]
 
 

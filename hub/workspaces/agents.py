@@ -1,7 +1,8 @@
 """The hub's connections to the agents of running workspaces, and what they last said.
 
 One `AgentClient` per running workspace, opened when first needed and kept. The hub watches every agent, so that
-kernels' states are read from memory; what an agent says is used only after `_sane` has bounded it.
+kernels' states are read from memory; what an agent says is used only after `_sane` has bounded it. While a workspace
+is paused, what its agent said last is what is known, and any request to it lets the container go on first.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from hub import metrics
 from hub.domain.health import Health
@@ -39,6 +42,8 @@ from proxy.kit.clock import Clock
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Resume = Callable[[], Awaitable[None]]
+"""Lets a paused workspace go on. Raises a HubError when that cannot be."""
 
 STATUS_MAX_AGE_SECONDS = 2.0
 GREET_SECONDS = 5.0
@@ -90,13 +95,18 @@ class LiveKernel:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """One workspace's last status: `heard_at` is on the hub's monotonic clock."""
+    """One workspace's last status: `heard_at` is on the hub's monotonic clock.
+
+    `is_told`: an agent said so; else it is what the database knows of a paused workspace, and of terminals that is
+    nothing.
+    """
 
     heard_at: float
     kernels: dict[KernelId, LiveKernel]
     terminals: list[TerminalInfo]
     container: ContainerInfo
     jobs: list[JobInfo] = field(default_factory=list)
+    is_told: bool = True
 
 
 class Agents:
@@ -109,6 +119,7 @@ class Agents:
         self._clients: dict[WorkspaceId, AgentClient] = {}
         self._live: dict[WorkspaceId, Live] = {}
         self._watched: set[WorkspaceId] = set()
+        self._held: dict[WorkspaceId, Resume] = {}
         self.on_kernel: Callable[[WorkspaceId, LiveKernel], None] = lambda _workspace, _kernel: None
         self.on_lost: Callable[[WorkspaceId], None] = lambda _workspace: None
 
@@ -125,7 +136,51 @@ class Agents:
             client.on_event = lambda event: self._heard(workspace_id, event)
             client.on_lost = lambda: self._lost(workspace_id)
             self._clients[workspace_id] = client
+            if (resume := self._held.get(workspace_id)) is not None:
+                client.hold(_in_clients_words(resume))
         return client
+
+    def hold(self, workspace_id: WorkspaceId, resume: Resume, known: Live | None = None) -> None:
+        """The workspace is paused: its agent is asked nothing until `resume` was awaited, once for all who ask.
+
+        `known` stands for its status when no agent has told one.
+        """
+        self._held[workspace_id] = resume
+        if known is not None:
+            self._live.setdefault(workspace_id, known)
+        if (client := self._clients.get(workspace_id)) is not None:
+            client.hold(_in_clients_words(resume))
+
+    def release(self, workspace_id: WorkspaceId) -> None:
+        """The workspace goes on: its agent is asked again, and what it said before is old."""
+        if self._held.pop(workspace_id, None) is None:
+            return
+        self._live.pop(workspace_id, None)
+        if (client := self._clients.get(workspace_id)) is not None:
+            client.release()
+
+    def is_held(self, workspace_id: WorkspaceId) -> bool:
+        """Whether it is taken for paused."""
+        return workspace_id in self._held
+
+    def is_asking(self, workspace_id: WorkspaceId) -> bool:
+        """Whether an answer of its agent is awaited."""
+        client = self._clients.get(workspace_id)
+        return client is not None and client.unanswered > 0
+
+    async def wake(self, workspace_id: WorkspaceId) -> None:
+        """Have a paused workspace go on, before anything is asked of it. Raises EngineSilent, Conflict."""
+        if (resume := self._held.get(workspace_id)) is not None:
+            await resume()
+
+    def gave_back(self, workspace_id: WorkspaceId, given_bytes: int) -> None:
+        """So much of a paused workspace's memory is the machine's again."""
+        live = self._live.get(workspace_id)
+        if live is not None and live.container.memory_bytes is not None and workspace_id in self._held:
+            left = msgspec.structs.replace(
+                live.container, memory_bytes=max(0, live.container.memory_bytes - given_bytes)
+            )
+            self._live[workspace_id] = replace(live, container=left)
 
     async def greet(self, workspace_id: WorkspaceId, timeout: float = GREET_SECONDS) -> Hello:
         """Say hello and watch from now on. Raises AgentSilent when nobody answers within `timeout` seconds."""
@@ -134,8 +189,15 @@ class Agents:
         return hello
 
     async def status(self, workspace_id: WorkspaceId, max_age: float = STATUS_MAX_AGE_SECONDS) -> Live:
-        """What the agent says now, or said at most `max_age` seconds ago. Raises AgentSilent."""
+        """What the agent says now, or said at most `max_age` seconds ago. Raises AgentSilent.
+
+        Of a paused workspace it is what is known, however old; that lets nothing go on.
+        """
         known = self._live.get(workspace_id)
+        if workspace_id in self._held:
+            if known is None:
+                raise AgentSilent("Your container is paused; it goes on when it is needed.")
+            return known
         if known is not None and self._clock.monotonic() - known.heard_at <= max_age:
             return known
         await self._watch(workspace_id)
@@ -172,8 +234,9 @@ class Agents:
             pass
 
     def forget_status(self, workspace_id: WorkspaceId) -> None:
-        """Make the next `status` ask again: something was just changed."""
-        self._live.pop(workspace_id, None)
+        """Make the next `status` ask again: something was just changed. Nothing changes in a paused workspace."""
+        if workspace_id not in self._held:
+            self._live.pop(workspace_id, None)
 
     def connected(self, workspace_id: WorkspaceId) -> bool:
         """Whether its agent was greeted or asked, and has not been lost since."""
@@ -181,9 +244,10 @@ class Agents:
 
     async def drop(self, workspace_id: WorkspaceId) -> None:
         """Close the connection: the workspace is stopped, or will be greeted anew."""
-        self._live.pop(workspace_id, None)
+        if workspace_id not in self._held:
+            self._live.pop(workspace_id, None)
+            self._healths.forget(workspace_id)
         self._watched.discard(workspace_id)
-        self._healths.forget(workspace_id)
         client = self._clients.pop(workspace_id, None)
         if client is not None:
             await client.close()
@@ -212,10 +276,23 @@ class Agents:
         self._healths.hear(kernel.id, word)
 
     def _lost(self, workspace_id: WorkspaceId) -> None:
-        self._live.pop(workspace_id, None)
+        if workspace_id not in self._held:
+            self._live.pop(workspace_id, None)
         self._watched.discard(workspace_id)
         self._healths.lose(workspace_id)
         self.on_lost(workspace_id)
+
+
+def _in_clients_words(resume: Resume) -> Resume:
+    """A workspace that cannot go on is, to who asks its agent, an agent that does not answer."""
+
+    async def wake() -> None:
+        try:
+            await resume()
+        except HubError as error:
+            raise ClientSilent(error.message) from error
+
+    return wake
 
 
 async def ask(answer: Awaitable[T]) -> T:

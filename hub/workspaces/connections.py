@@ -32,6 +32,9 @@ class _Seen:
     kernels: Counter[str]
     workspaces: Counter[str]
     sessions: dict[str, frozenset[str]]
+    paused: frozenset[str] = frozenset()
+    former: float = float("-inf")
+    """When the report before it came."""
 
 
 class Connections:
@@ -70,7 +73,8 @@ class Connections:
                 heard[name] = now
             for name in list(heard)[:-MOST_HEARD]:
                 del heard[name]
-        self._seen[report.proxy_id] = _Seen(now, kernels, workspaces, sessions)
+        former = before.at if (before := self._seen.get(report.proxy_id)) is not None else float("-inf")
+        self._seen[report.proxy_id] = _Seen(now, kernels, workspaces, sessions, frozenset(report.paused), former)
         for proxy_id in [p for p, seen in self._seen.items() if now - seen.at > REMEMBER_SECONDS]:
             del self._seen[proxy_id]
         for kernel_id in [k for k, heard in self._heard.items() if now - max(heard.values()) > REMEMBER_SECONDS]:
@@ -83,6 +87,18 @@ class Connections:
     def to_workspace(self, workspace_id: WorkspaceId) -> int:
         """Open connections to one workspace's kernels and terminals."""
         return sum(seen.workspaces[workspace_id] for seen in self._fresh())
+
+    def all_know_of_pause(self, workspace_id: WorkspaceId, since: float) -> bool:
+        """Whether each proxy that holds connections to a workspace has said that it takes it for paused.
+
+        Not what it said before `since` (monotonic), when it was last named to them, counts, nor the first report after
+        that: it may have been under way since a pause that was given up, whose end the proxy is just being told.
+        """
+        return all(
+            workspace_id in seen.paused and seen.former >= since
+            for seen in self._fresh()
+            if seen.workspaces[workspace_id]
+        )
 
     def sessions_of(self, kernel_id: KernelId) -> frozenset[str]:
         """The front ends that are connected to a kernel, by their own names; `ANYBODY` for those without one."""

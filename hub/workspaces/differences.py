@@ -29,6 +29,10 @@ class Kind(StrEnum):
     """A container runs that the database did not know to run: it is adopted."""
     FOUND_GONE = "found_gone"
     """The database says that a container runs, or moves, and there is none."""
+    FOUND_PAUSED = "found_paused"
+    """A container is frozen that the database did not know to be: it is taken for paused, and goes on when needed."""
+    FOUND_THAWED = "found_thawed"
+    """A container goes on that the database knows as paused: somebody has thawed it by hand."""
     UNFINISHED_STOP = "unfinished_stop"
     """A stop that nobody goes on with: its hub ended. It is gone on with."""
     LEFTOVER = "leftover"
@@ -86,7 +90,7 @@ def compare(
         if workspace.id in moving:
             continue
         seen = listed.get(workspace.id) or Observation(workspace.id, Presence.ABSENT)
-        kind = _of_workspace(workspace.state, seen.presence, workspace.id in with_folder)
+        kind = _of_workspace(workspace.state, seen.presence, workspace.id in with_folder) or _of_pause(workspace, seen)
         if kind is not None:
             found.append(Difference(kind, workspace.id, workspace, seen))
     for workspace_id in sorted((listed.keys() | with_folder) - known):
@@ -114,6 +118,12 @@ def _of_workspace(state: WorkspaceState, presence: Presence, has_folder: bool) -
             return Kind.UNFINISHED_STOP if running else Kind.FOUND_GONE
         case WorkspaceState.STARTING | WorkspaceState.UNKNOWN:
             return Kind.FOUND_RUNNING if running else Kind.FOUND_GONE
+
+
+def _of_pause(workspace: Workspace, seen: Observation) -> Kind | None:
+    if workspace.state is not WorkspaceState.RUNNING or seen.is_paused is (workspace.paused_at is not None):
+        return None
+    return Kind.FOUND_PAUSED if seen.is_paused else Kind.FOUND_THAWED
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,12 +137,13 @@ class Healths:
         signals = self._signals(kernel, workspace)
         track = self._tracks[workspace.id].get(kernel.id)
         if track is None:
-            return judge(signals)
+            return judge(signals, workspace.paused_at if signals.container is Container.PAUSED else None)
         state = judge(signals).state
         if track.state is not state:
             track = replace(track, state=state, state_since=self._began(track, state, signals))
             self._tracks[workspace.id][kernel.id] = track
-        return judge(signals, self._since(track, state))
+        since = workspace.paused_at if state is HealthState.PAUSED else self._since(track, state)
+        return judge(signals, since)
 
     def _began(self, track: _Track, state: HealthState, signals: Signals) -> datetime | None:
         """When a state began that is seen now for the first time; None: when the agent told it."""
@@ -191,7 +192,8 @@ def of_row(kernel: Judged, workspace: Workspace) -> Health:
     """The health of a kernel by what the database knows alone."""
     container = container_of(workspace)
     reason = workspace.stop_reason if container is Container.GONE else kernel.reason
-    return judge(Signals(kernel.state, container, reason=reason))
+    since = workspace.paused_at if container is Container.PAUSED else None
+    return judge(Signals(kernel.state, container, reason=reason), since)
 
 
 def container_of(workspace: Workspace) -> Container:
@@ -200,7 +202,7 @@ def container_of(workspace: Workspace) -> Container:
         return Container.UNKNOWN
     if workspace.state is WorkspaceState.STOPPED:
         return Container.GONE
-    return Container.PAUSED if getattr(workspace, "paused_at", None) is not None else Container.RUNNING
+    return Container.PAUSED if workspace.paused_at is not None else Container.RUNNING
 
 
 def _misses(before: _Track, word: Word, monotonic: float) -> tuple[int, float]:

@@ -77,6 +77,9 @@ class KernelOrder:
         suspicions: Suspicions,
         patience: Patience,
     ) -> list[Kind]:
+        if workspace.paused_at is not None or self._agents.is_held(workspace.id):
+            suspicions.keep_those(workspace.id)  # nothing is started in it, and nothing ends
+            return []
         try:
             live = await self._agents.status(workspace.id, STATUS_AGE_SECONDS)
         except AgentSilent:

@@ -198,6 +198,7 @@ class Kernelspecs:
             workspace
             for workspace in await self._workspaces.list_for(user)
             if self._agents.connected(workspace.id)
+            and not self._agents.is_held(workspace.id)
             and now - self._asked.get(workspace.id, -FRESH_SECONDS) >= FRESH_SECONDS
         ]
         profiles = profiles_of(self._profiles, user)

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 RECONCILE_SECONDS = 15.0
 SCRATCH_PREFIX = "verify-"
 """The ids of throw-away containers begin so: those of no workspace, in which notebooks are verified."""
+NEWS = (Kind.FOUND_RUNNING, Kind.FOUND_GONE, Kind.FOUND_PAUSED, Kind.FOUND_THAWED)
+"""What the engine says, and is to be taken in."""
 AT_ONCE = 8
 MOST_UNOWNED = 3
 """More containers without an owner than this, and than those with one, are no leftovers: it is the wrong database."""
@@ -166,6 +168,8 @@ class Reconciler:
         """Whether it is to be acted upon in this round."""
         now, patiences = self._clock.monotonic(), self.patiences
         match each.kind:
+            case Kind.FOUND_PAUSED | Kind.FOUND_THAWED:
+                return not others or self._suspicions.is_due(each.key, patiences.elsewhere, now)
             case Kind.FOUND_RUNNING | Kind.FOUND_GONE | Kind.UNFINISHED_STOP:
                 moves = each.known is not None and each.known.state in IN_TRANSITION
                 return not (moves and others) or self._suspicions.is_due(each.key, patiences.elsewhere, now)
@@ -200,7 +204,7 @@ class Reconciler:
     async def _settle(self, each: Difference, others: list[str]) -> bool:
         """Do what one difference asks for, if it is still there. Whether it was."""
         workspace_id = WorkspaceId(each.subject)
-        if each.known is not None and each.seen is not None and each.kind in (Kind.FOUND_RUNNING, Kind.FOUND_GONE):
+        if each.known is not None and each.seen is not None and each.kind in NEWS:
             return await self._take(each.known, each.seen, surely=self._is_quiet and not others)
         match each.kind:
             case Kind.UNFINISHED_STOP:
@@ -221,11 +225,14 @@ class Reconciler:
         fresh = seen if surely else await self._spawner.state(known.id)
         if (fresh.presence is Presence.RUNNING) is not (seen.presence is Presence.RUNNING):
             return False
+        if fresh.is_paused is not seen.is_paused:
+            return False
         after = await self._workspaces.take(known, fresh)
         reached(Point.RECONCILED_NEWS)
         if after is None:
             return False
-        log.info("workspace %s is %s: %s", known.id, after.state, fresh.reason or fresh.presence)
+        how = "paused" if after.paused_at is not None else after.state
+        log.info("workspace %s is %s: %s", known.id, how, fresh.reason or fresh.presence)
         return True
 
     async def _ending(

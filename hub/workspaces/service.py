@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from hub import metrics
 from hub.config import Settings
 from hub.crash_points import Point, reached
 from hub.domain import workspace as life
-from hub.domain.audit import AuditEvent
+from hub.domain.audit import AuditEvent, Detail
 from hub.domain.ids import WorkspaceId, new_id
 from hub.domain.users import User
 from hub.domain.workspace import Event, Limits, Transition, Workspace, WorkspaceState, advance
@@ -56,8 +58,35 @@ class _Busy:
     clearing: bool = False
 
 
+class Pausing(Protocol):
+    """The part of `Freezer` that is used here."""
+
+    def is_moving(self, workspace_id: WorkspaceId) -> bool:
+        """Whether it is being paused or thawed now."""
+
+    async def thaw(self, workspace_id: WorkspaceId, why: str) -> None:
+        """Have it go on, if it is paused."""
+
+    async def changed(self, before: Workspace, after: Workspace) -> None:
+        """A workspace was changed."""
+
+
+class NoPausing:
+    """Where nothing is ever paused."""
+
+    def is_moving(self, workspace_id: WorkspaceId) -> bool:
+        """Never."""
+        return False
+
+    async def thaw(self, workspace_id: WorkspaceId, why: str) -> None:
+        """Nothing is paused."""
+
+    async def changed(self, before: Workspace, after: Workspace) -> None:
+        """It does not matter."""
+
+
 class Workspaces:
-    """Starts, stops and observes users' containers."""
+    """Starts, stops and observes users' containers. `pausing` freezes them, and is told of changes."""
 
     def __init__(
         self,
@@ -83,6 +112,7 @@ class Workspaces:
         self._tasks = TaskOwner("workspaces")
         self._busy: dict[WorkspaceId, _Busy] = {}
         self._lives = LifeWriter(clock)
+        self.pausing: Pausing = NoPausing()
         self.progress = progress or Progress()
 
     async def ensure(self, user: User, profile: str | None = None) -> Workspace:
@@ -153,33 +183,23 @@ class Workspaces:
 
     async def observe(self, seen: Observation) -> Workspace | None:
         """Take a positive word of the engine about one workspace; None if the hub does not know it."""
-        if seen.workspace_id in self._busy:
+        if self.is_moving(seen.workspace_id):
             return None
-        event: Event
-        if seen.presence is Presence.RUNNING and seen.container_id is not None:
-            event = life.ObservedRunning(seen.container_id)
-        else:
-            event = life.ObservedGone(seen.reason or "the container is no longer there")
         try:
-            return (await self._apply(seen.workspace_id, event)).workspace
+            return (await self._apply(seen.workspace_id, self._event_of(seen))).workspace
         except NotFound:
             return None
 
     def is_moving(self, workspace_id: WorkspaceId) -> bool:
-        """Whether this hub is starting or stopping the workspace now."""
-        return workspace_id in self._busy
+        """Whether this hub is starting, stopping, pausing or thawing the workspace now."""
+        return workspace_id in self._busy or self.pausing.is_moving(workspace_id)
 
     async def take(self, known: Workspace, seen: Observation) -> Workspace | None:
         """As `observe`, but only if the workspace still is what the observer knew; None if it is not."""
-        if known.id in self._busy:
+        if self.is_moving(known.id):
             return None
-        event: Event
-        if seen.presence is Presence.RUNNING and seen.container_id is not None:
-            event = life.ObservedRunning(seen.container_id)
-        else:
-            event = life.ObservedGone(seen.reason or "the container is no longer there")
         try:
-            transition = await self._apply(known.id, event, expected=known)
+            transition = await self._apply(known.id, self._event_of(seen), expected=known)
         except NotFound:
             return None
         return None if transition.ignored is not None else transition.workspace
@@ -203,7 +223,7 @@ class Workspaces:
 
     async def look(self, workspace_id: WorkspaceId) -> Workspace | None:
         """Ask the engine about one workspace and take its word; its silence makes the state unknown."""
-        if workspace_id in self._busy:
+        if self.is_moving(workspace_id):
             return None
         try:
             seen = await self._spawner.state(workspace_id)
@@ -214,6 +234,24 @@ class Workspaces:
     def look_soon(self, workspace_id: WorkspaceId) -> None:
         """`look`, in the background: the agent of this workspace was lost."""
         self._tasks.start(self.look(workspace_id), f"look {workspace_id}")
+
+    def is_busy(self, workspace_id: WorkspaceId) -> bool:
+        """Whether it is being started or stopped."""
+        return workspace_id in self._busy
+
+    async def note(
+        self, known: Workspace, event: life.Paused | life.Thawed, actor: str, details: Mapping[str, Detail]
+    ) -> Workspace | None:
+        """Write that a workspace is paused, or goes on; None if it has changed since it was `known`."""
+        try:
+            transition = await self._apply(known.id, event, actor, expected=known, details=details)
+        except NotFound:
+            return None
+        return None if transition.ignored is not None else transition.workspace
+
+    async def get(self, workspace_id: WorkspaceId) -> Workspace:
+        """A workspace in whatever state. Raises NotFound."""
+        return await self._get(workspace_id)
 
     async def close(self) -> None:
         """End starts and stops under way. Containers stay; the next hub finds them."""
@@ -309,13 +347,13 @@ class Workspaces:
                     await self._apply(workspace_id, await self._runner.stop(workspace_id))
                 case WorkspaceState.UNKNOWN:
                     seen = await self._spawner.state(workspace_id)
-                    event: Event = (
-                        life.ObservedRunning(seen.container_id or "")
-                        if seen.presence is Presence.RUNNING
-                        else life.ObservedGone(seen.reason or "the container ended")
-                    )
-                    await self._apply(workspace_id, event)
+                    await self._apply(workspace_id, self._event_of(seen))
         raise StartFailed("Your container keeps ending right after its start; ask an administrator to look at it.")
+
+    def _event_of(self, seen: Observation) -> Event:
+        if seen.presence is Presence.RUNNING and seen.container_id is not None:
+            return life.ObservedRunning(seen.container_id, seen.is_paused, self._clock.now())
+        return life.ObservedGone(seen.reason or "the container is no longer there")
 
     async def _start(self, workspace: Workspace, user: User) -> None:
         try:
@@ -332,6 +370,8 @@ class Workspaces:
         await self._apply(workspace.id, started)
 
     async def _take_down(self, workspace_id: WorkspaceId, reason: str, actor: str) -> Workspace:
+        with suppress(HubError):  # a spawner stops what is paused, too
+            await self.pausing.thaw(workspace_id, "end")
         transition = await self._apply(workspace_id, life.StopRequested(reason), actor)
         if transition.workspace.state is WorkspaceState.STOPPING:
             stopping = any(isinstance(effect, life.StopContainer) for effect in transition.effects)
@@ -361,11 +401,17 @@ class Workspaces:
         return workspace
 
     async def _apply(
-        self, workspace_id: WorkspaceId, event: Event, actor: str = "hub", expected: Workspace | None = None
+        self,
+        workspace_id: WorkspaceId,
+        event: Event,
+        actor: str = "hub",
+        expected: Workspace | None = None,
+        details: Mapping[str, Detail] | None = None,
     ) -> Transition:
         """Advance and persist, in one unit of work; forgetting kernels is part of it, since it is only rows.
 
-        `expected`: the event is of a workspace as it was then; one that has changed since ignores it.
+        `expected`: the event is of a workspace as it was then; one that has changed since ignores it. `details` are
+        recorded besides.
         """
         async with self._store.unit() as unit:
             workspace = await unit.workspaces.find(workspace_id)
@@ -382,10 +428,15 @@ class Workspaces:
             await unit.audit.add(
                 AuditEvent(
                     at=self._clock.now(),
-                    action=f"workspace.{after.state}",
+                    action=f"workspace.{_news_of(workspace, after)}",
                     actor=actor,
                     subject=workspace_id,
-                    details={"user": after.user_id, "reason": after.stop_reason, "was": str(workspace.state)},
+                    details={
+                        "user": after.user_id,
+                        "reason": after.stop_reason,
+                        "was": str(workspace.state),
+                        **(details or {}),
+                    },
                 )
             )
             for effect in transition.effects:
@@ -411,12 +462,20 @@ class Workspaces:
                         )
             reached(Point.WORKSPACE_STATE_BEFORE)
         reached(Point.WORKSPACE_STATE_AFTER)
+        await self.pausing.changed(workspace, after)
         if after.state is WorkspaceState.STOPPED:
             await self._agents.drop(workspace_id)
         return transition
 
 
+def _news_of(before: Workspace, after: Workspace) -> str:
+    """What became of a workspace, in a word: its state, or else that it is paused or goes on."""
+    if before.state is not after.state or before.paused_at == after.paused_at:
+        return str(after.state)
+    return "paused" if after.paused_at is not None else "thawed"
+
+
 def _is_same(workspace: Workspace, known: Workspace) -> bool:
     """Whether a workspace is in the same life, and the same place in it, as it was known to be."""
     now, then = (workspace.state, workspace.container_id), (known.state, known.container_id)
-    return now == then and workspace.started_at == known.started_at
+    return now == then and (workspace.started_at, workspace.paused_at) == (known.started_at, known.paused_at)

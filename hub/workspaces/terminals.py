@@ -18,8 +18,8 @@ from hub.config import Settings
 from hub.domain.ids import UserId
 from hub.domain.users import User
 from hub.domain.workspace import Workspace, WorkspaceState
-from hub.errors import AgentSilent, NotFound
-from hub.workspaces.agents import Agents, ask
+from hub.errors import AgentSilent, Conflict, EngineSilent, NotFound
+from hub.workspaces.agents import Agents, Live, ask
 from hub.workspaces.profiles import ProfileSource, profiles_of
 from hub.workspaces.service import Workspaces
 from proxy.contract.agent import TerminalInfo
@@ -41,8 +41,8 @@ class Terminals:
         found: dict[str, TerminalInfo] = {}
         for workspace in await self._running(user):
             try:
-                live = await self._agents.status(workspace.id)
-            except AgentSilent:
+                live = await self._status(workspace, 2.0)
+            except (AgentSilent, EngineSilent, Conflict):
                 continue
             for terminal in live.terminals:
                 found.setdefault(terminal.name, terminal)
@@ -80,11 +80,11 @@ class Terminals:
         return (await self._find(user, name))[0]
 
     async def _find(self, user: User, name: str, max_age: float = 2.0) -> tuple[Workspace, TerminalInfo]:
-        silent: AgentSilent | None = None
+        silent: AgentSilent | EngineSilent | None = None
         for workspace in await self._running(user):
             try:
-                live = await self._agents.status(workspace.id, max_age)
-            except AgentSilent as error:
+                live = await self._status(workspace, max_age)
+            except (AgentSilent, EngineSilent) as error:
                 silent = error
                 continue
             for terminal in live.terminals:
@@ -93,6 +93,14 @@ class Terminals:
         if silent is not None:
             raise silent
         raise NotFound(f"Terminal not found: {name}")
+
+    async def _status(self, workspace: Workspace, max_age: float) -> Live:
+        """What is known of a container. One that is paused goes on if no agent has told of its terminals yet."""
+        live = await self._agents.status(workspace.id, max_age)
+        if live.is_told:
+            return live
+        await self._agents.wake(workspace.id)
+        return await self._agents.status(workspace.id, 0.0)
 
     async def _profile_in_use(self, user: User) -> str:
         default, *others = profiles_of(self._profiles, user)

@@ -49,17 +49,23 @@ class EndedSession(msgspec.Struct, frozen=True):
 class ActivityReport(msgspec.Struct, frozen=True):
     """Everything one proxy holds open now. A proxy that says nothing for 10 s holds nothing.
 
-    `ended` are the sessions that ended since the last report that was answered: none is told to nobody.
+    `ended` are the sessions that ended since the last report that was answered: none is told to nobody. `paused` are
+    the workspaces that it knows to be paused, or about to be: it asks for a thaw with any message that goes there.
     """
 
     proxy_id: str
     connections: list[OpenConnection]
     sessions: list[OpenSession] = []
     ended: list[EndedSession] = []
+    paused: list[str] = []
 
 
 class ActivityAnswer(msgspec.Struct, frozen=True):
-    """The principals, of those reported, whose sign-in or token no longer holds; and the workspaces that are paused."""
+    """The principals, of those reported, whose sign-in or token no longer holds; and the workspaces that are paused.
+
+    A workspace is named before it is frozen, and frozen only once every proxy that holds connections into it has
+    reported that it knows.
+    """
 
     revoked: list[str]
     paused: list[str] = []

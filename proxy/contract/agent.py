@@ -40,7 +40,9 @@ class KernelInfo(msgspec.Struct, frozen=True):
     `journal_last` is the number of the last record in its journal. `control_seconds` is the age of the oldest
     request on its control channel that is unanswered, 0 when the last one was answered, None when it was never asked
     or is of a kind that may answer there only between cells. `cpu_recent` is how many processors its processes used
-    over about the last 10 s, None when not known yet. `restarts` counts those that nobody asked for.
+    over about the last 10 s, None when not known yet. `restarts` counts those that nobody asked for. `ending`: somebody
+    else than its user has begun to end it, for `reason`; its journal tells its cells of that, and not of the interrupt.
+    `hands_over`: its sockets are known to hear a new connection by the name of one that they take for open still.
     """
 
     kernel_id: KernelIdText
@@ -61,6 +63,8 @@ class KernelInfo(msgspec.Struct, frozen=True):
     control_seconds: Span | None = None
     cpu_recent: Span | None = None
     restarts: Whole = 0
+    ending: bool = False
+    hands_over: bool = False
 
 
 class ContainerInfo(msgspec.Struct, frozen=True):

@@ -4,7 +4,9 @@
        ▲        │                   │ patience ends                  ▲ │
        │        │ comes back        ▼                                │ │ the kernel restarts, starts anew
        │        └───────────▶ CATCHING_UP ──journal meets live───────┘ │ (generation), or died
-       └──────────────────────── ENDING: its last words ◀──────────────┘
+       └──────────────────────── ENDING: its last words ◀──────────────┤
+                                       ▲ it has ended                   │ somebody else ends it
+                                       └────────── PARTING ◀────────────┘
 
 What the client sends before the kernel is heard is held, in order, so that no output of its first requests can be
 missed: a SUB socket hears only what is published after the kernel knows of it (ipykernel says so with
@@ -14,7 +16,8 @@ from sending.
 A client that comes back, or whose kernel could not be heard, is told from the kernel's journal what it missed, until
 the journal meets the live messages (`proxy.core.catch_up`). Replies of its execute requests that were given meanwhile
 are made again from what was published. When a process of the kernel ends, its last words and the agent's closing
-messages come from the journal before the news of the state.
+messages come from the journal before the news of the state. When somebody else than its user ends the kernel, it is not
+listened to while that is done: the journal has what its cells print, and why they end instead of how.
 
 `LIVE` parses no JSON of outputs. Source: JUPYTER_API 3.5, 3.8, 3.10; the Jupyter messaging protocol.
 """
@@ -85,6 +88,7 @@ class Phase(Enum):
     SUBSCRIBING = "subscribing"
     CATCHING_UP = "catching_up"
     LIVE = "live"
+    PARTING = "parting"
     ENDING = "ending"
     CLOSED = "closed"
 
@@ -95,7 +99,10 @@ class Standing:
 
     `identity`: of the last IOPub message that it has, empty for none. `base`: the journal's last record when its
     session began; None where there is no journal. `is_return`: it was here before. `executions`: the open ones.
-    `question`: what the kernel asks for and nobody has answered (an ``input_request``).
+    `question`: what the kernel asks for and nobody has answered (an ``input_request``). `owed`: keys of the requests
+    that the kernel owes replies to by the name that this client has. `is_renamed`: it had another one, to which the
+    kernel may owe replies that will not come. `held`: what it sent before that did not come to the kernel;
+    `abandoned`: headers of such requests that are not sent any more.
     """
 
     identity: bytes = b""
@@ -103,6 +110,10 @@ class Standing:
     is_return: bool = False
     executions: Executions = field(default_factory=Executions)
     question: list[bytes] | None = None
+    owed: list[bytes] = field(default_factory=list)
+    is_renamed: bool = False
+    held: list[ClientMessage] = field(default_factory=list)
+    abandoned: list[bytes] = field(default_factory=list)
 
 
 class Bridge:
@@ -130,10 +141,16 @@ class Bridge:
         self._base = standing.base
         self._identity = standing.identity
         self._is_behind = standing.is_return and standing.base is not None
-        self._reteller = Reteller(mint, standing.executions)
+        self._reteller = Reteller(
+            mint, standing.executions, standing.owed, self._sorter.is_agents, is_renamed=standing.is_renamed
+        )
         self._unasked = standing.question
         self._last: Part | None = None
         self._way: CatchUp | None = None
+        self._early = CatchUp(0)
+        """What is live before the client's place is found, which no journal may have."""
+        self._missing = 0
+        """How many of the journal's records the client was not told and will not be; it is not told so yet."""
         self._turn = 0
         self._signer: Signer | None = None
         self._generation = -1
@@ -144,8 +161,12 @@ class Bridge:
         self._after: KernelObserved | None = None
         self._lost: KernelEnded | None = None
         self._ended_generation = -1
-        self._held: deque[ClientMessage] = deque()
+        self._was_ended = False
+        self.held: deque[ClientMessage] = deque(standing.held)
+        """What the client sent and the kernel shall get as soon as it is heard."""
         self._held_bytes = 0
+        self.abandoned = standing.abandoned
+        """Headers of requests that the client is to be told were not executed."""
 
     def handle(self, event: Event) -> list[Command]:
         """What follows from `event`."""
@@ -191,6 +212,8 @@ class Bridge:
         if self.phase is Phase.ENDING:
             self._after = seen
             return []
+        if seen.is_ending:
+            return self._begin_parting(seen)
         is_new = seen.generation > self._generation
         before, was = self._generation, self._state
         self._state, self._generation = seen.state, seen.generation
@@ -205,7 +228,17 @@ class Bridge:
 
     def _has_more(self, was: str) -> bool:
         """Whether a process has just ended of which the journal may have something that the client has not."""
-        return bool(was) and self.phase in (Phase.LIVE, Phase.CATCHING_UP) and self._base is not None
+        phases = (Phase.LIVE, Phase.CATCHING_UP, Phase.PARTING)
+        return bool(was) and self.phase in phases and self._base is not None
+
+    def _begin_parting(self, seen: KernelObserved) -> list[Command]:
+        """Hear no more of the kernel, which is being ended: the journal tells the rest when that is done."""
+        if self._base is None or self.phase is Phase.PARTING:
+            return []
+        self._state, self._generation = seen.state, seen.generation
+        commands = self._wait_again()
+        self.phase, self._was_ended = Phase.PARTING, True
+        return commands
 
     def _end(self, seen: KernelObserved, generation: int) -> list[Command]:
         """Read what the journal has of the process that ended, before anything else is told."""
@@ -223,7 +256,7 @@ class Bridge:
         assert seen is not None  # noqa: S101  ENDING has one
         commands: list[Command] = []
         reason = seen.reason or (after.reason if after is not None else None)
-        unanswered = self._reteller.fail_asked(reason, is_said=reason != SHUT_DOWN)
+        unanswered = self._reteller.fail_asked(reason, is_said=reason != SHUT_DOWN, is_stopped=self._was_ended)
         for channel, parts in unanswered:
             commands.append(ToClient(channel, [parts]))
         if seen.state in READY:
@@ -246,7 +279,7 @@ class Bridge:
 
     def _part(self, event: KernelEnded) -> list[Command]:
         """Close, so that front ends ask the hub why; what the agent could not close of the client's cells is closed."""
-        told = self._reteller.fail_asked(event.reason, is_said=True)
+        told = self._reteller.fail_asked(event.reason, is_said=True, is_stopped=self._was_ended)
         return self._tell_all(told) + self._close(CloseCode.SERVICE_RESTART, event.reason or "the kernel has ended")
 
     def _go_on(self, seen: KernelObserved) -> list[Command]:
@@ -257,7 +290,8 @@ class Bridge:
         commands: list[Command] = []
         if is_news and seen.state == "dead" and seen.reason not in (None, SHUT_DOWN):
             # JupyterLab asks the hub why whenever a connection ends, and never after the state "dead".
-            return self._close(CloseCode.SERVICE_RESTART, f"the kernel died: {seen.reason}")
+            how = "was ended" if self._was_ended else "died"
+            return self._close(CloseCode.SERVICE_RESTART, f"the kernel {how}: {seen.reason}")
         if is_news and (told := self._told_state(seen)) is not None:
             status = Tagged(self._mint("status", {"execution_state": told}, NO_PARENT))
             commands.append(ToClient("iopub", [status]))
@@ -275,13 +309,14 @@ class Bridge:
 
     def _wait_again(self) -> list[Command]:
         """Leave the sockets, remembering where the client stands."""
-        had_sockets = self.phase not in (Phase.WAITING, Phase.ENDING)
+        had_sockets = self.phase not in (Phase.WAITING, Phase.PARTING, Phase.ENDING)
         if self.phase in (Phase.LIVE, Phase.CATCHING_UP):
             self._is_behind = self._base is not None
         if self.phase is Phase.LIVE and self._last is not None:
             self._identity, self._way = identity_of(self._last), None
         if self._way is not None:
             self._way.take_live()
+        self._early.take_live()
         self._turn += 1
         if had_sockets:
             self._unasked = self._reteller.question = None  # who asked is no more
@@ -333,8 +368,10 @@ class Bridge:
         if self._hears:
             return []
         self._hears = True
-        held, self._held, self._held_bytes = self._held, deque(), 0
-        return [*self._ask_again(), *(command for message in held for command in self._to_kernel(message))]
+        held, self.held, self._held_bytes = self.held, deque(), 0
+        abandoned, self.abandoned = self.abandoned, []
+        told = self._tell_all(self._reteller.abandon(abandoned)) if abandoned else []
+        return [*told, *self._ask_again(), *(command for message in held for command in self._to_kernel(message))]
 
     def _ask_again(self) -> list[Command]:
         """The question that waits for an answer, unless the client has it."""
@@ -364,12 +401,12 @@ class Bridge:
     def _placed(self, event: PlaceFound) -> list[Command]:
         if event.place is None:
             return self._without_journal()
-        self._way = CatchUp(event.place)
+        self._way, self._early = self._early, CatchUp(0)
+        self._way.place = event.place
+        self._missing = event.lost
         commands = self._tell_all(self._reteller.recall(event.past))
-        if event.lost:
-            commands.append(ToClient("iopub", [self._reteller.lost(event.lost)]))
-        if self._hears and self._signer is not None:
-            commands += self._probe()  # what the first one brought was not kept yet
+        if self._hears and self._signer is not None and not self._way.hears:
+            commands += self._probe()  # what was heard so far was more than is kept
         return [*commands, ReadJournal(self._turn, event.place, self._has_agent)]
 
     def _read(self, event: JournalRead) -> list[Command]:
@@ -379,15 +416,14 @@ class Bridge:
         told: list[tuple[str, Parts]] = []
         before = way.place
         for record in event.records:
-            if lost := record.seq - way.place - 1:
-                told.append(("iopub", self._reteller.lost(lost, record)))
+            self._missing += record.seq - way.place - 1
             if way.read(record):
-                return self._tell_all(told) + self._meet(way)
+                return self._tell_all(told + self._tell_missing(record)) + self._meet(way)
             if record.kind == Kind.MESSAGE:
-                told += self._tell_again(record, is_cut=self.phase is Phase.ENDING)
+                told += self._tell_missing(record) + self._tell_again(record, is_cut=self.phase is Phase.ENDING)
             elif self._is_end(record):
-                return self._tell_all(told) + self._ending_done()
-        commands = self._tell_all(told)
+                return self._tell_all(told + self._tell_missing()) + self._ending_done()
+        commands = self._tell_all(told + (self._tell_missing() if event.complete else []))
         if not event.complete:
             return [*commands, ReadJournal(self._turn, way.place)]
         if self.phase is Phase.ENDING:
@@ -397,6 +433,11 @@ class Bridge:
             return commands + self._meet(way)
         pause = PAUSES[min(way.fruitless, len(PAUSES) - 1)]
         return [*commands, ReadJournal(self._turn, way.place, fresh=True, pause=pause)]
+
+    def _tell_missing(self, following: Record | None = None) -> list[tuple[str, Parts]]:
+        """That the journal has lost something, if it has: beneath the cell that goes on, where people see it."""
+        missing, self._missing = self._missing, 0
+        return [("iopub", self._reteller.lost(missing, following))] if missing else []
 
     def _is_end(self, record: Record) -> bool:
         """Whether the process that ended has nothing after this record."""
@@ -420,8 +461,8 @@ class Bridge:
         if self.phase is not Phase.CATCHING_UP:
             return []
         way, self._way, self._is_behind = self._way, None, False
-        if way is not None:
-            return self._meet(way)
+        if way is not None or self._early.hears:
+            return self._meet(way or self._early)
         if self._hears:
             return self._go_live()
         self.phase = Phase.SUBSCRIBING
@@ -468,12 +509,13 @@ class Bridge:
             return self._keep(received)
         sort = self._sorter.sort
         messages: list[Parts] = []
+        made: list[tuple[str, Parts]] = []
         for parts in received:
             if (kept := sort(parts)) is not None:
                 messages.append(kept)
                 if type(kept) is Tagged:
-                    self._reteller.follow(kept)
-        commands: list[Command] = []
+                    made += self._reteller.follow(kept)
+        commands: list[Command] = self._tell_all(made) if made else []
         if messages:
             self._last = messages[-1][0]
             commands.append(ToClient("iopub", messages))
@@ -483,13 +525,11 @@ class Bridge:
 
     def _keep(self, received: list[Parts]) -> list[Command]:
         """Live messages while the client is behind."""
-        way, was_heard = self._way, self._hears
+        way, was_heard = self._way or self._early, self._hears
         commands = self._heard()
         if not was_heard:
             # From here on the kernel's answer is heard for sure, and the journal has it: there the two meet.
             commands += self._probe()
-        if way is None:
-            return commands
         was_hearing = way.hears
         for parts in received:
             if b"iopub_welcome" not in bytes(parts[0]):  # not in every journal
@@ -519,7 +559,7 @@ class Bridge:
         self._held_bytes += len(raw)
         if self._held_bytes > self._limits.held_bytes:
             return self._close(CloseCode.TRY_AGAIN_LATER, "the kernel is not ready, and too much waits for it")
-        self._held.append(message)
+        self.held.append(message)
         return []
 
     def _to_kernel(self, message: ClientMessage) -> list[Command]:
@@ -534,5 +574,4 @@ class Bridge:
 
     def _close(self, code: CloseCode, reason: str) -> list[Command]:
         self.phase = Phase.CLOSED
-        self._held.clear()
         return [CloseSockets(), Close(code, reason[:100])]

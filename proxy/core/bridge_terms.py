@@ -1,8 +1,13 @@
-"""What a bridge between a client and a kernel is told, and what it has done: events and commands."""
+"""What a bridge between a client and a kernel is told, and what it has done: events and commands.
+
+Those that every message needs are structs, which cost a fifth of a frozen dataclass to make.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+import msgspec
 
 from proxy.contract.close_codes import CloseCode
 from proxy.core.wire import Part, Parts, Signer
@@ -11,11 +16,15 @@ from proxy.kit.journal_format import Record
 
 @dataclass(frozen=True, slots=True)
 class KernelObserved:
-    """The agent said how the kernel is: at attaching, and whenever that changes."""
+    """The agent said how the kernel is: at attaching, and whenever that changes.
+
+    `is_ending`: somebody else than its user has begun to end it, for `reason`.
+    """
 
     state: str
     generation: int
     reason: str | None = None
+    is_ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +50,13 @@ class PatienceEnded:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSent:
+class ClientSent(msgspec.Struct, frozen=True):
     """A WebSocket message of the client."""
 
     message: str | bytes
 
 
-@dataclass(frozen=True, slots=True)
-class KernelSent:
+class KernelSent(msgspec.Struct, frozen=True):
     """What one drain of a socket brought: ZeroMQ messages, in order."""
 
     channel: str
@@ -133,16 +140,14 @@ class Probe:
     frames: list[Part]
 
 
-@dataclass(frozen=True, slots=True)
-class ToKernel:
+class ToKernel(msgspec.Struct, frozen=True):
     """Send frames on a channel."""
 
     channel: str
     frames: list[Part]
 
 
-@dataclass(frozen=True, slots=True)
-class ToClient:
+class ToClient(msgspec.Struct, frozen=True):
     """Queue messages for the client, in order."""
 
     channel: str

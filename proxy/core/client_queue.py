@@ -131,8 +131,18 @@ class ClientQueue:
                 )
                 return "iopub", Tagged(self._mint("stream", {"name": "stderr", "text": text}, parent), last)
 
+    @property
+    def open_bytes(self) -> int:
+        """So many bytes may be written past the queue: none while something waits, else what everybody may have."""
+        return 0 if self._entries or self._flying or self._is_closed else self._limits.floor_bytes
+
+    def pass_by(self, size: int) -> None:
+        """So many bytes went past the queue and are not written yet."""
+        self._flying += size
+        self._budget.take(size)
+
     def landed(self) -> None:
-        """Everything popped so far is written: it no longer counts."""
+        """Everything popped or passed by so far is written: it no longer counts."""
         self._budget.take(-self._flying)
         self._flying = 0
 

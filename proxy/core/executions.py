@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from proxy.core.tagged import Effect, Step
 
@@ -16,6 +17,7 @@ MOST = 16
 """A kernel answers one request after the other, so that more than one or two open ones are rare."""
 _ENTRY = struct.Struct(">8sQB")
 DUMP_BYTES = MOST * _ENTRY.size
+_NOTHING = bytes(DUMP_BYTES)
 
 
 @dataclass(slots=True)
@@ -28,8 +30,9 @@ class Execution:
     idle: bool = False
 
 
+@lru_cache(maxsize=1024)
 def key_of(msg_id: str) -> bytes:
-    """What stands for a request's id here."""
+    """What stands for a request's id here. Asked for several times for each message about a request."""
     return hashlib.blake2b(msg_id.encode("utf-8", "replace"), digest_size=8).digest()
 
 
@@ -77,6 +80,8 @@ class Executions:
 
     def dump(self) -> bytes:
         """All of it in `DUMP_BYTES` bytes."""
+        if not self._open:
+            return _NOTHING
         entries = (
             _ENTRY.pack(key, found.count, found.failed | found.replied << 1 | found.idle << 2 | 8)
             for key, found in self._open.items()

@@ -59,13 +59,16 @@ class Framing(Protocol):
         """What the client sent. Raises BadFrame."""
 
 
+_MIDDLE_HEAD, _LARGE_HEAD = struct.Struct("!BBH"), struct.Struct("!BBQ")
+
+
 def frame_header(opcode: int, size: int) -> bytes:
     """The head of an unmasked, unfragmented WebSocket frame (RFC 6455 5.2), as servers send them."""
     if size < 126:
-        return struct.pack("!BB", 0x80 | opcode, size)
+        return bytes((0x80 | opcode, size))
     if size < 65536:
-        return struct.pack("!BBH", 0x80 | opcode, 126, size)
-    return struct.pack("!BBQ", 0x80 | opcode, 127, size)
+        return _MIDDLE_HEAD.pack(0x80 | opcode, 126, size)
+    return _LARGE_HEAD.pack(0x80 | opcode, 127, size)
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,7 @@ ends the execution. Memory is bounded: who asks for more than `ASKED` at once is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -14,7 +14,7 @@ from proxy.core.executions import Executions, key_of
 from proxy.core.frames import header_facts
 from proxy.core.messages import Minter
 from proxy.core.replies import ErrorContent, error_of, reply_content
-from proxy.core.sorting import Sorter
+from proxy.core.sorting import Sorter, request_of
 from proxy.core.tagged import Effect, Step, Tagged
 from proxy.core.wire import Part, Parts
 from proxy.errors import BadMessage
@@ -31,10 +31,26 @@ Told = list[tuple[str, Parts]]
 
 
 class Reteller:
-    """Follows one session's executions. `executions` are those open when its connection began."""
+    """Follows one session's executions. `executions` are those open when its connection began.
 
-    def __init__(self, mint: Minter, executions: Executions) -> None:
+    `owed` and `is_renamed` are those of `proxy.core.bridge.Standing`; `cuts` says of the header of an execution's last
+    message whether it tells that the kernel ended meanwhile.
+    """
+
+    def __init__(
+        self,
+        mint: Minter,
+        executions: Executions,
+        owed: Iterable[bytes] = (),
+        cuts: Callable[[Part], bool] = lambda header: False,
+        *,
+        is_renamed: bool = False,
+    ) -> None:
         self._mint = mint
+        self._cuts = cuts
+        self._owed = set(owed)
+        self._mine: set[str] | None = set() if is_renamed else None
+        """The requests of this connection; None when the replies to all others come to it too."""
         self.executions = executions
         self.asked: dict[str, bytes] = {}
         """Execute requests of this connection without a reply: id and header."""
@@ -42,6 +58,7 @@ class Reteller:
         """What the kernel asks and nobody has answered, if anything."""
         self._replied: dict[bytes, None] = {}
         self._errors: dict[bytes, ErrorContent] = {}
+        self._has_last_error = False
 
     # ---- what passes
 
@@ -49,16 +66,24 @@ class Reteller:
         """The client asks for an execution."""
         if len(self.asked) < ASKED and len(header) <= ASKED_HEADER_BYTES:
             self.asked[msg_id] = bytes(header)
+        if self._mine is not None:
+            self._mine.add(msg_id)
+            if len(self._mine) > ASKED:
+                self._mine = None
 
-    def follow(self, parts: Tagged) -> None:
-        """A live message is a step of an execution."""
-        if parts.effect is not None:
-            self.executions.note(parts.effect)
+    def follow(self, parts: Tagged) -> Told:
+        """A live message is a step of an execution; what goes before it: a reply that comes to nobody, made again."""
+        if parts.effect is None:
+            return []
+        if self._mine is not None:
+            return self.tell(parts, is_late=False)[:-1]
+        self.executions.note(parts.effect)
+        return []
 
     @property
     def owed(self) -> list[bytes]:
         """The keys of all execute requests that the kernel owes replies to."""
-        return list({*map(key_of, self.asked), *self.executions.unanswered} - set(self._replied))
+        return list({*map(key_of, self.asked), *self.executions.unanswered, *self._owed} - set(self._replied))
 
     def take_question(self, parts: Parts) -> Parts:
         """A message of the kernel on stdin, remembered and tagged if it asks for input."""
@@ -84,6 +109,7 @@ class Reteller:
         if effect is None:
             return True
         self.asked.pop(effect.msg_id, None)
+        self._owed.discard(key_of(effect.msg_id))
         self.question = None  # nothing asks for input when a cell has ended
         if key_of(effect.msg_id) in self._replied:
             return False
@@ -101,7 +127,8 @@ class Reteller:
         told: Told = []
         if effect.step is Step.ERROR:
             self._remember_error(effect.msg_id, error_of(parts[3]))
-        elif effect.step is Step.IDLE and is_late:
+            self._has_last_error = is_cut
+        elif effect.step is Step.IDLE and (is_late or (self._mine is not None and effect.msg_id not in self._mine)):
             told = self._reply(effect.msg_id, parts, is_cut=is_cut)
         self.executions.note(effect)
         return [*told, ("iopub", parts)]
@@ -127,18 +154,21 @@ class Reteller:
 
     # ---- what is made
 
-    def fail_asked(self, reason: str | None, *, is_said: bool = False) -> Told:
+    def fail_asked(self, reason: str | None, *, is_said: bool = False, is_stopped: bool = False) -> Told:
         """The ends of all executions that a process of the kernel owed when it ended; `reason` None: asked for.
 
-        `is_said`: the first of them, of which no agent has told the end, is told the reason as output.
+        `is_said`: the first of them, of which no agent has told the end, is told the reason as output. `is_stopped`:
+        somebody else than its user ended it, and the cell that the agent has told so is enough.
         """
         told: Told = []
+        name = "KernelStopped" if is_stopped else "KernelDied"
+        is_said = is_said and not (is_stopped and self._has_last_error)
         asked, self.asked = self.asked, {}
         for msg_id, header in asked.items():
             if key_of(msg_id) in self._replied:
                 continue
             words = ENDED if self.executions.find(msg_id) is not None else ENDED_BEFORE
-            error = ErrorContent("KernelDied", reason, [words.format(reason)]) if reason else None
+            error = ErrorContent(name, reason, [words.format(reason)]) if reason else None
             if error is not None and is_said and not told:
                 said = self._mint("error", msgspec.to_builtins(error), header)
                 told.append(("iopub", Tagged(said, None, Effect(Step.ERROR, msg_id))))
@@ -148,6 +178,13 @@ class Reteller:
             told.append(("iopub", Tagged(idle, None, Effect(Step.IDLE, msg_id))))
             self.executions.note(Effect(Step.IDLE, msg_id))
         return told
+
+    def abandon(self, headers: Iterable[bytes]) -> Told:
+        """The ends of execute requests that never came to the kernel. Before the first one of this connection."""
+        for header in headers:
+            if (facts := request_of([header])) is not None:
+                self.ask(facts.msg_id, header)
+        return self.fail_asked(None)
 
     def lost(self, records: int, following: Record | None = None) -> Parts:
         """A note that the journal has lost so much of what the client missed, as output of what follows."""
@@ -163,7 +200,7 @@ class Reteller:
         if (known is not None and known.replied) or key_of(msg_id) in self._replied:
             return []
         self.asked.pop(msg_id, None)
-        content = reply_content(known, self._errors.pop(key_of(msg_id), None), is_cut=is_cut)
+        content = reply_content(known, self._errors.pop(key_of(msg_id), None), is_cut=is_cut or self._cuts(idle[0]))
         return [("shell", self._replying(msg_id, content, idle[1], _session_of(idle[0])))]
 
     def _replying(self, msg_id: str, content: dict[str, object], parent: Part, session: str | None) -> Parts:

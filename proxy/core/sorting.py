@@ -1,6 +1,6 @@
 """Which of a kernel's IOPub messages are the client's business, and which are steps of its own executions.
 
-Outputs, which may come by the thousand, cost one look for a word in their header.
+Outputs, which may come by the thousand, cost a look for a word or two in their header.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from proxy.core.tagged import Effect, Step, Tagged
 from proxy.core.wire import Part, Parts
 from proxy.errors import BadMessage
 
-_STREAM = b'"stream"'
+_OUTPUTS = (b'"stream"', b'display_data"')  # also update_display_data, which progress bars are made of
 _STEPS = frozenset({"status", "execute_input", "error"})
 
 
@@ -48,7 +48,7 @@ class Sorter:
     def sort(self, parts: Parts) -> Parts | None:
         """The message as it is told, with a tag if it is a step; None when it is not told."""
         header = parts[0]
-        if _STREAM in header:
+        if _OUTPUTS[0] in header or _OUTPUTS[1] in header:
             return parts
         if self._agent_session and self._agent_session in bytes(parts[1]):
             return None  # and not in the journal either
@@ -64,6 +64,10 @@ class Sorter:
             return parts
         effect = _effect(kind, parent.msg_id, parts)
         return parts if effect is None else Tagged(parts, header, effect)
+
+    def is_agents(self, header: Part) -> bool:
+        """Whether the agent published this message itself: what it closes was cut, whatever else is known of it."""
+        return bool(self._agent_session) and self._agent_session in bytes(header)
 
     def reply(self, parts: Parts) -> Parts:
         """A message of the shell channel, with a tag if it is the reply to an execute request."""

@@ -43,11 +43,15 @@ class Signer:
             return b""
         signed = parts[:JSON_PARTS]
         if sum(map(len, signed)) <= _JOIN_BELOW_BYTES:
-            return hmac.digest(self._key, b"".join(signed), self._digest).hex().encode()
+            return self._sign_small(signed)
         state = self._outer.copy()
         for part in signed:
             state.update(part)
         return state.hexdigest().encode()
+
+    def _sign_small(self, signed: Parts) -> bytes:
+        """The same for four parts that are cheaper to join than to sign one after the other."""
+        return hmac.digest(self._key, b"".join(signed), self._digest).hex().encode()
 
     def pack(self, parts: Parts) -> list[Part]:
         """The frames to send for `parts`; no identities, since a DEALER adds its own."""
@@ -66,8 +70,12 @@ class Signer:
             raise BadWire("wire.parts", f"a message has {len(parts)} parts after its signature")
         if len(parts[0]) > limits.header_bytes or len(parts[1]) > limits.header_bytes:
             raise BadWire("wire.header", "a message's header is too large")
-        if sum(map(len, parts)) > limits.message_bytes:
+        size = sum(map(len, parts))
+        if size > limits.message_bytes:
             raise BadWire("wire.size", "a message is too large")
-        if self._outer is not None and not hmac.compare_digest(self.sign(parts), frames[start]):
-            raise BadWire("wire.signature", "a message is not signed with the kernel's key")
+        if self._outer is not None:
+            is_plain = size <= _JOIN_BELOW_BYTES and len(parts) == JSON_PARTS
+            signature = self._sign_small(parts) if is_plain else self.sign(parts)
+            if not hmac.compare_digest(signature, frames[start]):
+                raise BadWire("wire.signature", "a message is not signed with the kernel's key")
         return parts

@@ -10,6 +10,7 @@ from proxy.contract.activity import ActivityAnswer, ActivityReport
 from proxy.errors import HubAway
 from proxy.io.connections import Connections
 from proxy.io.hub_client import HubClient
+from proxy.io.pauses import Pauses
 from proxy.kit.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Activity:
         self,
         hub: HubClient,
         connections: Connections,
+        pauses: Pauses,
         proxy_id: str,
         clock: Clock,
         every_seconds: float = REPORT_SECONDS,
@@ -35,6 +37,7 @@ class Activity:
     ) -> None:
         self._hub = hub
         self._connections = connections
+        self._pauses = pauses
         self._proxy_id = proxy_id
         self._clock = clock
         self._every_seconds = every_seconds
@@ -50,8 +53,13 @@ class Activity:
     async def report(self) -> None:
         """Report once and do as the hub answers. Never raises: the next report makes good."""
         connections, now = self._connections, self._clock.monotonic()
+        asked_at = asyncio.get_running_loop().time()
         report = ActivityReport(
-            self._proxy_id, connections.report(), connections.sessions(), connections.ended_sessions()
+            self._proxy_id,
+            connections.report(),
+            connections.sessions(),
+            connections.ended_sessions(),
+            self._pauses.workspaces,
         )
         try:
             answer: ActivityAnswer = await self._hub.ask("/internal/activity", report, ActivityAnswer, DEADLINE_SECONDS)
@@ -62,6 +70,7 @@ class Activity:
             return
         self._is_heard = True
         connections.forget_ended(now)
+        self._pauses.learn(asked_at, answer.paused)
         if self._told is not None:
             self._told({connection.principal for connection in report.connections}, answer.revoked)
         if answer.revoked and (ended := self._connections.end_principals(answer.revoked)):

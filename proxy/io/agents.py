@@ -20,6 +20,7 @@ from proxy.contract.agent import AgentEvent, Attachment, KernelEvent, KernelInfo
 from proxy.contract.ends import ANSWER_SECONDS, EndsAnswer, EndsQuestion, KernelEnd
 from proxy.errors import HubAway
 from proxy.io.hub_client import HubClient
+from proxy.io.pauses import Pauses
 from proxy.kit.agent_client import AgentClient, AgentFailure, AgentRefused
 from proxy.kit.tasks import TaskOwner
 
@@ -84,8 +85,11 @@ class SharedAgent:
         return await self.client.attach_kernel(kernel_id, timeout=ATTACH_SECONDS)
 
     async def detach(self, kernel_id: str, token: object) -> None:
-        """End one connection's attachment; the agent is told after the last. Never raises."""
-        if self._forget(kernel_id, token):
+        """End one connection's attachment; the agent is told after the last. Never raises.
+
+        A paused one is not woken for that: what it says of a kernel that nobody is attached to is not heard.
+        """
+        if self._forget(kernel_id, token) and not self.client.held:
             try:
                 await self.client.detach_kernel(kernel_id, timeout=2.0)
             except AgentFailure as failure:
@@ -165,8 +169,9 @@ class SharedAgent:
 class Agents:
     """The agents of all workspaces with connections through this proxy."""
 
-    def __init__(self, hub: HubClient) -> None:
+    def __init__(self, hub: HubClient, pauses: Pauses) -> None:
         self._hub = hub
+        self._pauses = pauses
         self._shared: dict[tuple[str, int], SharedAgent] = {}
         self._users: Counter[tuple[str, int]] = Counter()
 
@@ -179,7 +184,8 @@ class Agents:
             agent = self._shared[key] = SharedAgent(Path(run_folder), owner_uid, workspace_id, self._hub)
         self._users[key] += 1
         try:
-            yield agent
+            with self._pauses.holding(workspace_id, agent.client):
+                yield agent
         finally:
             self._users[key] -= 1
             if not self._users[key]:

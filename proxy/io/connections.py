@@ -7,6 +7,7 @@ that a client that vanished without a word is noticed, and its kernel can be cul
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Literal, Protocol
 from proxy.contract.activity import EndedSession, OpenConnection, OpenSession
 from proxy.contract.close_codes import CloseCode
 from proxy.errors import Refused
+from proxy.io.cursors import SessionKey
 from proxy.kit.clock import Clock
 
 SILENT = "no sign of life"
@@ -23,6 +25,7 @@ SILENT = "no sign of life"
 ENDED_SESSIONS = 10_000
 """So many ends are remembered for a hub that is away."""
 HowEnded = Literal["closed", "dropped", "silent"]
+REPLACED = "replaced by a newer connection of this session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,14 @@ class Holder:
     workspace_id: str
     kernel_id: str | None
     session: str | None = None
+    user_id: str = ""
+
+    @property
+    def key(self) -> SessionKey | None:
+        """Whose session to which kernel it is, whatever it was let in with; None without a name for it."""
+        if self.kernel_id is None or not self.session:
+            return None
+        return SessionKey(self.user_id, self.kernel_id, self.session)
 
 
 class Connection(Protocol):
@@ -45,7 +56,7 @@ class Connection(Protocol):
     is_held: bool
     """Whether the client is not read for now, because the kernel takes no more: its silence means nothing."""
     asked_order: int
-    """Grows with each request for a WebSocket: of two of one session, the one asked for last is the client's."""
+    """When it was asked for, see `Connections.next_order`: of two of one session, the later is the client's."""
 
     @property
     def seen(self) -> str:
@@ -76,7 +87,7 @@ class Connections:
         self._ping_seconds = ping_seconds
         self._silence_seconds = silence_seconds
         self._open: set[Connection] = set()
-        self._by_session: dict[Holder, Connection] = {}
+        self._by_session: dict[SessionKey, Connection] = {}
         self._ended: deque[tuple[float, OpenSession, HowEnded, str]] = deque(maxlen=ENDED_SESSIONS)
         self._asked = 0
 
@@ -102,33 +113,40 @@ class Connections:
                 del self._taken[workspace_id]
 
     def next_order(self) -> int:
-        """The place of a request for a WebSocket among all of them."""
-        self._asked += 1
+        """The place of a request for a WebSocket among all of this machine: nanoseconds, by the machine's clock."""
+        self._asked = max(self._asked + 1, time.time_ns())
         return self._asked
 
     def add(self, connection: Connection) -> None:
-        """Register a connection; one of the same client session to the same kernel that was asked for before is closed.
+        """Register a connection; one of the same user's session to the same kernel that was asked for before is closed.
 
-        A client session is unique per page; a second connection of it means that the first is stale. It is
-        closed with 1000, so that, if it lives after all, the two do not replace each other for ever.
+        A client session is unique per page; a second connection of it means that the first is stale, also if the page
+        shows something else now to be let in. It is closed with 1000, so that, if it lives after all, the two do not
+        replace each other for ever.
         """
-        holder = connection.holder
         connection.heard_at = self._clock.monotonic()
         self._open.add(connection)
-        if holder is not None and holder.session:
-            other = self._by_session.get(holder)
+        if connection.holder is not None and (key := connection.holder.key) is not None:
+            other = self._by_session.get(key)
             stale = connection if other is not None and other.asked_order > connection.asked_order else other
             if stale is not connection:
-                self._by_session[holder] = connection
+                self._by_session[key] = connection
             if stale is not None:
-                stale.end(CloseCode.NORMAL, "replaced by a newer connection of this session")
+                stale.end(CloseCode.NORMAL, REPLACED)
+
+    def give_up(self, digest: bytes, order: int) -> None:
+        """Another proxy has the session with this digest since `order`: what was asked for before is closed here."""
+        for key, connection in list(self._by_session.items()):
+            if key.digest() == digest and connection.asked_order < order:
+                connection.end(CloseCode.NORMAL, REPLACED)
 
     def remove(self, connection: Connection, how: HowEnded = "dropped") -> None:
         """Forget a connection, which ended like this. Harmless when it is not registered."""
         self._open.discard(connection)
         holder = connection.holder
-        if holder is not None and self._by_session.get(holder) is connection:
-            del self._by_session[holder]
+        key = holder.key if holder is not None else None
+        if holder is not None and key is not None and self._by_session.get(key) is connection:
+            del self._by_session[key]
             session = _session_of(holder)
             if session is not None and session not in self.sessions():
                 self._ended.append((self._clock.monotonic(), session, how, connection.seen))
@@ -141,7 +159,8 @@ class Connections:
 
     def sessions(self) -> list[OpenSession]:
         """The front ends that are connected to kernels."""
-        return list({session for holder in self._by_session if (session := _session_of(holder)) is not None})
+        holders = [c.holder for c in self._by_session.values() if c.holder is not None]
+        return list({session for holder in holders if (session := _session_of(holder)) is not None})
 
     def ended_sessions(self) -> list[EndedSession]:
         """Those that are no more, until `forget_ended`, without those that have come back."""

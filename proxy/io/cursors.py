@@ -5,7 +5,8 @@ a kernel). A slot says which IOPub message was written to the client last, which
 ZeroMQ identity the kernel knows it. Storing into a mapped file costs a microsecond and survives SIGKILL.
 
 Who goes on with a session takes what is known to be received, if the connection was ended by a proxy or still stands;
-of a proxy that was killed, what was written: that is in the kernel's hands, which delivers it.
+of a proxy that was killed, what was written: that is in the kernel's hands, which delivers it. A session has one
+connection at a time; how another proxy of the machine learns that it has lost one: `proxy.io.handing`.
 
 Files of proxies that are dead are taken over at the start, and whenever a session is not found otherwise. What was not
 touched for a day is forgotten. The folder is the proxies' own: nobody hostile writes there.
@@ -43,7 +44,7 @@ _HEAD = struct.Struct("<16s8sQdQQ40s")
 _POSITION = 96
 _WRITTEN_TABLE = 128
 _ACKED_TABLE = _WRITTEN_TABLE + DUMP_BYTES
-_IN_USE, _ENDED = 1, 2
+_IN_USE, _ENDED, _RENAMED = 1, 2, 4
 _FLAGS_AT = 48
 _ROUTING_AT, _ROUTING_BYTES = 56, 40
 _NONE = bytes(8)
@@ -72,12 +73,14 @@ class Former:
     """What a session had when its last connection ended.
 
     `identity`: of the last IOPub message, empty for none. `base`: the journal's last record when the session began.
+    `is_renamed`: the kernel knew it by another name once, to which it may owe replies still.
     """
 
     identity: bytes
     base: int
     routing_id: bytes
     executions: Executions
+    is_renamed: bool = False
 
 
 class Cursor:
@@ -122,6 +125,7 @@ class Cursor:
     def rename(self, routing_id: bytes) -> None:
         """The kernel knows the session by this ZeroMQ identity now."""
         self._put(_ROUTING_AT, routing_id.ljust(_ROUTING_BYTES, b"\0"))
+        self._set_flags(_RENAMED)
 
     def touch(self) -> None:
         """The session lives."""
@@ -129,8 +133,12 @@ class Cursor:
 
     def end(self) -> None:
         """The connection has ended, and what is known to be received is what counts."""
-        self._put(_FLAGS_AT, struct.pack("<Q", _IN_USE | _ENDED))
+        self._set_flags(_ENDED)
         self.touch()
+
+    def _set_flags(self, flags: int) -> None:
+        (known,) = struct.unpack_from("<Q", self._memory, self._offset + _FLAGS_AT)
+        struct.pack_into("<Q", self._memory, self._offset + _FLAGS_AT, known | flags)
 
     def _put(self, at: int, data: bytes) -> None:
         self._memory[self._offset + at : self._offset + at + len(data)] = data
@@ -191,7 +199,8 @@ class _Slot:
 
     def former(self) -> Former:
         identity = b"" if self.acked == _NONE else self.acked
-        return Former(identity, self.base, self.routing_id, Executions.load(self.acked_table))
+        is_renamed = bool(self.flags & _RENAMED)
+        return Former(identity, self.base, self.routing_id, Executions.load(self.acked_table), is_renamed)
 
 
 class Cursors:
@@ -235,11 +244,14 @@ class Cursors:
         self._path = folder / name
         draft.rename(self._path)
 
-    def claim(self, key: SessionKey, base: int, routing_id: bytes) -> tuple[Cursor | None, Former | None]:
+    def claim(
+        self, key: SessionKey, base: int, routing_id: bytes, order: int | None = None
+    ) -> tuple[Cursor | None, Former | None]:
         """The slot for a new connection of a session, and what a former one left; None for what there is not.
 
         A new session begins at the journal's record `base` and is known to its kernel as `routing_id`; one that comes
-        back goes on under its old one. Without a free slot there is no cursor, and the session is not remembered.
+        back goes on under its old one. `order`: when the connection was asked for, in nanoseconds; None: now. Without a
+        free slot there is no cursor, and the session is not remembered.
         """
         digest = key.digest()
         found = self._find(digest)
@@ -247,7 +259,8 @@ class Cursors:
         if offset is None:
             return None, found.former() if found is not None else None
         slot = found or _fresh(digest, key.user_digest(), base, routing_id)
-        slot.epoch, slot.touched_at, slot.flags = time.time_ns(), self._now(), _IN_USE
+        slot.epoch, slot.touched_at = order or time.time_ns(), self._now()
+        slot.flags = _IN_USE | (slot.flags & _RENAMED)
         slot.intended = slot.written = slot.acked
         slot.written_table = slot.acked_table
         slot.store(self._memory, offset)
@@ -258,6 +271,33 @@ class Cursors:
         """Have a session that is not connected be known to its kernel by another name when it comes back."""
         if (offset := self._places.get(key.digest())) is not None:
             Cursor(self._memory, offset, self._now).rename(routing_id)
+
+    @property
+    def path(self) -> Path | None:
+        """The file of this proxy; None when it shares nothing."""
+        return self._path
+
+    @contextlib.contextmanager
+    def elsewhere(self, key: SessionKey) -> Iterator[list[Elsewhere]]:
+        """The connections of a session that stand in other proxies, which can be looked at within the block."""
+        digest = key.digest()
+        with contextlib.ExitStack() as maps:
+            found = []
+            for path in self._other_paths():
+                if (memory := _map(path)) is None:
+                    continue
+                maps.enter_context(memory)
+                if (at := _place_in(memory, digest)) is not None:
+                    found.append(Elsewhere(path, memory, at))
+            yield [one for one in found if one.stands]
+
+    def stands(self, key: SessionKey) -> bool:
+        """Whether a session is connected, here or through another proxy that lives."""
+        if self._places.get(key.digest()) in self._held:
+            return True
+        self._take_over()
+        with self.elsewhere(key) as standing:
+            return bool(standing)
 
     def release(self, cursor: Cursor) -> None:
         """The connection has ended."""
@@ -281,10 +321,7 @@ class Cursors:
         own = self._places.get(digest)
         found = _Slot.load(self._memory, own) if own is not None else None
         for memory in self._others():
-            at = memory.find(digest)
-            while at >= 0 and (at - len(MAGIC)) % SLOT_BYTES:
-                at = memory.find(digest, at + 1)
-            if at >= 0:
+            if (at := _place_in(memory, digest)) is not None:
                 slot = _Slot.load(memory, at)
                 if slot.flags & _IN_USE and (found is None or slot.epoch > found.epoch):
                     found = slot
@@ -295,13 +332,8 @@ class Cursors:
     def _others(self) -> Iterator[mmap.mmap]:
         """The maps of proxies that live beside this one."""
         for path in self._other_paths():
-            try:
-                with path.open("rb") as file:
-                    memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except (OSError, ValueError):
-                continue  # taken over meanwhile
-            with memory:
-                if memory[: len(MAGIC)] == MAGIC:
+            if (memory := _map(path)) is not None:
+                with memory:
                     yield memory
 
     def _other_paths(self) -> list[Path]:
@@ -321,6 +353,7 @@ class Cursors:
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory:
                     taken = self._copy(memory)
                 path.unlink()
+                call_path(path).unlink(missing_ok=True)
                 log.info("took over %d sessions of a proxy that has ended", taken)
 
     def _copy(self, memory: mmap.mmap) -> int:
@@ -372,6 +405,51 @@ class Cursors:
         self._users[slot.user] -= 1
         self._free.append(offset)
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A session's slot in another proxy's file, `path`."""
+
+    path: Path
+    _memory: mmap.mmap
+    _offset: int
+
+    @property
+    def stands(self) -> bool:
+        """Whether the session has a connection there."""
+        return _Slot.load(self._memory, self._offset).flags & (_IN_USE | _ENDED) == _IN_USE
+
+    @property
+    def order(self) -> int:
+        """When that connection was asked for."""
+        return _Slot.load(self._memory, self._offset).epoch
+
+
+def call_path(path: Path) -> Path:
+    """Where the proxy with the file `path` is called: see `proxy.io.handing`."""
+    return path.with_name(path.name.replace("cursors-", "calls-", 1))
+
+
+def _map(path: Path) -> mmap.mmap | None:
+    """Another proxy's file; None when it was taken over meanwhile, or is none."""
+    try:
+        with path.open("rb") as file:
+            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        return None
+    if memory[: len(MAGIC)] == MAGIC:
+        return memory
+    memory.close()
+    return None
+
+
+def _place_in(memory: mmap.mmap, digest: bytes) -> int | None:
+    """Where a session's slot is."""
+    at = memory.find(digest)
+    while at >= 0 and ((at - len(MAGIC)) % SLOT_BYTES or not _Slot.load(memory, at).flags & _IN_USE):
+        at = memory.find(digest, at + 1)
+    return at if at >= 0 else None
 
 
 def _fresh(digest: bytes, user: bytes, base: int, routing_id: bytes) -> _Slot:

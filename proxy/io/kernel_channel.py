@@ -7,6 +7,7 @@ import logging
 import secrets
 import uuid
 from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 
 from proxy.contract.agent import KernelInfo
@@ -35,7 +36,7 @@ from proxy.core.bridge_terms import (
     Wait,
 )
 from proxy.core.client_queue import ClientQueue
-from proxy.core.frames import V1_SUBPROTOCOL, DefaultFraming, V1Framing
+from proxy.core.frames import V1_SUBPROTOCOL, ClientMessage, DefaultFraming, V1Framing
 from proxy.core.messages import make_minter
 from proxy.core.sorting import Sorter
 from proxy.core.wire import Signer
@@ -45,13 +46,13 @@ from proxy.io.client_writer import ClientWriter
 from proxy.io.connections import Holder
 from proxy.io.cursors import Cursor, SessionKey
 from proxy.io.journals import JournalReading
-from proxy.io.keepers import Waiting, kept_question
+from proxy.io.keepers import Waiting, kept_question, kept_requests
 from proxy.io.kernel_sockets import KernelSockets
 from proxy.io.trail import Trail
 from proxy.io.websocket import ChannelHandler
 from proxy.kit.agent_client import AgentRefused, AgentSilent
 from proxy.kit.sockets import SocketRefused
-from proxy.kit.zmtp import Message
+from proxy.kit.zmtp_wire import Message
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,9 @@ class KernelHandler(ChannelHandler):
     _trail: Trail | None = None
     _session: SessionKey | None = None
     _has_noted = False
+    _noted_held = 0
+    _noting: asyncio.Handle | None = None
+    _taken_from: Waiting | None = None
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         """The v1 framing wherever it is offered."""
@@ -94,7 +98,10 @@ class KernelHandler(ChannelHandler):
         self._resources.push_async_callback(self._agent.detach, route.kernel_id, self)
         self._key = attachment
         session = self.get_query_argument("session_id", "")[:SESSION_CHARACTERS]
-        return Holder(route.principal, route.workspace_id, route.kernel_id, session or None)
+        holder = Holder(route.principal, route.workspace_id, route.kernel_id, session or None, route.user_id)
+        if attachment.session and (key := holder.key) is not None:
+            await self._services.handing.take(key, self.asked_order)
+        return holder
 
     def begin(self) -> None:
         """See `ChannelHandler.begin`."""
@@ -112,6 +119,10 @@ class KernelHandler(ChannelHandler):
         self._reading = JournalReading(
             self._route, self._agent, services.journals, services.tasks, self._feed, self._writer.room
         )
+        if self._has_noted or standing.question is not None:
+            self._note()
+        if self._taken_from is not None:
+            services.keepers.give_away(self._taken_from)
         self._up_messages = self._up_bytes = 0
         self._counted: tuple[int, ...] = (0,) * 7
         self._see(self._seen or self._key.kernel)
@@ -124,42 +135,85 @@ class KernelHandler(ChannelHandler):
         if self.holder is None or self.holder.session is None or base is None:
             return Standing(base=base)
         services = self._services
-        key = self._session = SessionKey(self._route.user_id, self._route.kernel_id, self.holder.session)
+        key = self._session = self.holder.key
+        assert key is not None  # noqa: S101  there is a session
+        kernel, fresh = self._key.kernel, self._routing_id
         waiting, is_own = services.keepers.take(key)
-        if waiting is not None and waiting.generation != self._key.kernel.generation:
-            services.keepers.forget(waiting.key)
+        left: tuple[list[ClientMessage], list[bytes]] = ([], [])
+        if waiting is not None and is_own:
+            left = waiting.left_behind(kernel.generation, services.clock.now().timestamp())
+            self._has_noted = True
+        if waiting is not None and waiting.generation != kernel.generation:
+            if not is_own:
+                services.keepers.give_away(waiting)
             waiting = None
         if waiting is not None:
             self._routing_id = waiting.routing_id
             if not is_own:
+                self._taken_from = waiting
                 services.cursors.rename(waiting.key, _identity())
-        question = waiting.question if waiting is not None else None
-        self._cursor, former = services.cursors.claim(key, base, self._routing_id)
-        if self._cursor is not None and waiting is not None:
-            self._cursor.rename(self._routing_id)
-        if former is None:
-            return Standing(base=base, question=question)
-        if waiting is None:
+        question, owed = (waiting.question, waiting.asked) if waiting is not None else (None, [])
+        self._cursor, former = services.cursors.claim(key, base, self._routing_id, self.asked_order)
+        is_renamed = former is not None and former.is_renamed
+        if former is not None and waiting is None:
             self._routing_id = former.routing_id
-        return Standing(former.identity, former.base, is_return=True, executions=former.executions, question=question)
+        if former is not None and not kernel.hands_over:
+            # It may take the former connection for open while it is busy, and would not hear this one at all.
+            self._routing_id, owed, is_renamed = fresh, [], True
+        if self._cursor is not None and former is not None and self._routing_id != former.routing_id:
+            self._cursor.rename(self._routing_id)
+            is_renamed = True
+        standing = Standing(base=base, question=question, owed=owed, held=left[0], abandoned=left[1])
+        if former is None:
+            return standing
+        return replace(
+            standing,
+            identity=former.identity,
+            base=former.base,
+            is_return=True,
+            executions=former.executions,
+            is_renamed=is_renamed,
+        )
 
-    def _note_question(self) -> None:
-        """Write down that the kernel asks for input, or that it does no longer."""
-        question = self._bridge.question
-        if question is None:
-            if self._has_noted and self._session is not None:
+    def _note(self) -> None:
+        """Write down what must outlive this proxy: what the kernel asks and what it did not get yet, if anything."""
+        self._noting = None
+        if self._session is None:
+            return
+        bridge = self._bridge
+        self._noted_held = len(bridge.held)
+        if bridge.question is None and not bridge.held and not bridge.abandoned:
+            if self._has_noted:
                 self._services.keepers.forget(self._session)
             self._has_noted = False
-        elif (waiting := self._waiting(kept_question(question))) is not None:
+        elif (waiting := self._waiting()) is not None:
             self._services.keepers.note(waiting)
             self._has_noted = True
 
-    def _waiting(self, question: list[bytes] | None) -> Waiting | None:
+    def _note_held(self) -> None:
+        """Write down soon what is held now; or at once that it is not: what is about to be sent must not go twice."""
+        if not self._bridge.held:
+            self._note()
+        elif self._noting is None:
+            self._noting = asyncio.get_running_loop().call_soon(self._note)
+
+    def _waiting(self) -> Waiting | None:
         if self._session is None:
             return None
-        now, generation = self._services.clock.now().timestamp(), self._key.kernel.generation
-        owed = self._bridge.owed[:OWED]
-        return Waiting(self._route, self._session.session, self._routing_id, owed, generation, now, question)
+        bridge, kernel = self._bridge, self._key.kernel
+        held, abandoned = kept_requests(bridge.held)
+        return Waiting(
+            self._route,
+            self._session.session,
+            self._routing_id,
+            bridge.owed[:OWED],
+            kernel.generation,
+            self._services.clock.now().timestamp(),
+            kept_question(bridge.question) if bridge.question is not None else None,
+            held,
+            [*bridge.abandoned, *abandoned],
+            kernel.hands_over,
+        )
 
     def receive(self, message: str | bytes) -> Awaitable[None] | None:
         """See `ChannelHandler.receive`."""
@@ -167,7 +221,7 @@ class KernelHandler(ChannelHandler):
         self._up_bytes += len(message)
         blocked = self._feed(ClientSent(message))
         if self._has_noted and self._bridge.question is None:
-            self._note_question()
+            self._note()
         return blocked
 
     async def flush_out(self) -> None:
@@ -190,10 +244,11 @@ class KernelHandler(ChannelHandler):
             self._trail.close()
         if self._cursor is not None:
             self._services.cursors.release(self._cursor)
-        question = self._bridge.question
-        waiting = self._waiting(kept_question(question) if question is not None else None)
-        if waiting is not None:
-            self._services.keepers.leave(waiting)
+        if self._noting is not None:
+            self._noting.cancel()
+        waiting = self._waiting()
+        if waiting is not None and not self._services.handing.is_gone(waiting.key, self.asked_order):
+            self._services.keepers.leave(waiting, is_moved=self._is_replaced, is_closing=self._services.is_closing)
 
     def on_pong(self, data: bytes) -> None:
         """What was asked for by this number has arrived."""
@@ -247,7 +302,7 @@ class KernelHandler(ChannelHandler):
     def _see(self, info: KernelInfo) -> None:
         if self._sockets is not None and info.state in ("restarting", "dead"):
             self._sockets.drain()  # its last words come before the news of its end
-        self._feed(KernelObserved(info.state, info.generation, info.reason))
+        self._feed(KernelObserved(info.state, info.generation, info.reason, info.ending))
 
     def _on_ended(self, reason: str | None) -> None:
         if not self._is_open:
@@ -263,7 +318,9 @@ class KernelHandler(ChannelHandler):
     def _on_messages(self, channel: str, messages: list[Message]) -> None:
         commands = self._bridge.handle(KernelSent(channel, messages))
         if channel == "stdin" or (self._has_noted and channel == "shell"):
-            self._note_question()  # before the client sees it: who is killed in between must not forget it
+            self._note()  # before the client sees it: who is killed in between must not forget it
+        elif self._noted_held:
+            self._note_held()
         for command in commands:
             self._perform(command)
 
@@ -273,7 +330,10 @@ class KernelHandler(ChannelHandler):
     def _feed(self, event: Event) -> Awaitable[None] | None:
         """Perform what follows from an event; what is returned is done when the kernel takes more."""
         blocked = None
-        for command in self._bridge.handle(event):
+        commands = self._bridge.handle(event)
+        if len(self._bridge.held) != self._noted_held:
+            self._note_held()
+        for command in commands:
             blocked = self._perform(command) or blocked
         return blocked
 
@@ -284,6 +344,7 @@ class KernelHandler(ChannelHandler):
             case ToClient(channel, messages):
                 self._writer.send(channel, messages)
             case ToKernel(channel, frames):
+                self._services.pauses.wake(self._route.workspace_id)
                 if self._sockets is not None:
                     return self._sockets.send(channel, frames)
             case OpenSockets(generation):

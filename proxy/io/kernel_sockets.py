@@ -18,9 +18,10 @@ from proxy.contract.agent import KERNEL_SOCKETS
 from proxy.core.limits import DEFAULT_LIMITS, MIB, Limits
 from proxy.core.wire import Part
 from proxy.kit.sockets import OpenedSocket, open_socket
-from proxy.kit.zmtp import Bounds, Budget, Message, SocketType
+from proxy.kit.zmtp import Bounds, Budget
 from proxy.kit.zmtp_client import Terms, ZmtpClient
 from proxy.kit.zmtp_connection import Slice
+from proxy.kit.zmtp_wire import Message, SocketType
 
 log = logging.getLogger(__name__)
 

@@ -25,9 +25,17 @@ BACKLOG = 1024
 """Connections that may wait to be accepted: a class that comes back at once (the machine's `somaxconn` bounds it)."""
 
 
+class CannotListen(OSError):
+    """Nobody can listen at the address in `filename`."""
+
+
 def listen(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
-    """Sockets that listen on every address of `host`. Raises OSError when the address is taken."""
-    return bind_sockets(port, host, backlog=BACKLOG, reuse_port=reuse_port)
+    """Sockets that listen on every address of `host`. Raises CannotListen, such as when the port is taken."""
+    try:
+        return bind_sockets(port, host, backlog=BACKLOG, reuse_port=reuse_port)
+    except OSError as error:
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise CannotListen(error.errno, error.strerror, where) from error
 
 
 def handed_over(descriptors: Iterable[int]) -> list[socket.socket]:

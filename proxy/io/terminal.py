@@ -42,9 +42,11 @@ class TerminalHandler(ChannelHandler):
         if not isinstance(route, TerminalRoute):
             raise Refused(404, "route.kind", "There is no such terminal.")
         self._name = route.terminal
+        self._workspace_id = route.workspace_id
         self._early: list[AgentEvent] = []
         self._agent = AgentClient(Path(route.run_folder), route.owner_uid)
         self._resources.push_async_callback(self._agent.close)
+        self._resources.enter_context(self._services.pauses.holding(route.workspace_id, self._agent))
         self._agent.on_event = self._on_event
         self._agent.on_lost = self._on_lost
         attached = await self._agent.attach_terminal(route.terminal, timeout=ATTACH_SECONDS)
@@ -74,6 +76,7 @@ class TerminalHandler(ChannelHandler):
         self._pump()
 
     async def _do(self, wanted: Input | Resize) -> None:
+        await self._services.pauses.awake(self._workspace_id)
         try:
             if isinstance(wanted, Input):
                 await self._agent.terminal_input(self._name, wanted.data)

@@ -3,8 +3,10 @@
 A message counts as written when the kernel's socket has taken all of its frame: half a frame is nothing to the
 client. So each frame's end in the connection's stream of bytes is remembered until the socket has taken so many.
 
-Acknowledgement costs the client nothing and needs nothing of it: after what was written, at most every 5 ms, follows
-a WebSocket ping with a number, which any client answers with a pong when it has read all that went before.
+Acknowledgement costs the client nothing and needs nothing of it: after what was written follows a WebSocket ping with a
+number, which any client answers with a pong when it has read all that went before. A ping and its pong cost the proxy
+as much as several messages. So each message has its own while few come, since what is not acknowledged when a line
+breaks comes twice; who prints much is asked 40 times a second.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ from proxy.io.cursors import Cursor
 from proxy.kit.journal_format import identity_of
 
 ASK_SECONDS = 0.005
+"""At least so long between two questions, and in the long run so long:"""
+ASK_SECONDS_LONG_RUN = 0.025
+ASKED_AHEAD_SECONDS = 0.25
+"""How far questions that follow each other faster may be ahead of the long run."""
 PING = 0x9
 _NUMBER = struct.Struct("!Q")
 _QUESTION_HEAD = frame_header(PING, _NUMBER.size)
@@ -46,29 +52,30 @@ class Trail:
         self._is_open = is_open
         self._written = executions.copy()
         self._queued_executions = executions.copy()
-        self._queued_header: Part | None = None
         self.frames: deque[Frame] = deque()
         """Frames that are not sent yet. Who writes many may append those of plain IOPub messages here."""
         self._effects = 0
-        self._queued = len(stream._write_buffer)  # what of the upgrade's answer is not sent yet
         self._sent = 0
+        self._reached: Part | None = None
+        """The header of the last IOPub message of which the socket has taken all, if any."""
+        self._noted: Part | None = None
+        """The header whose identity stands in the cursor as the last that was written, if this connection's."""
         self._is_blocked = False
         self._loop = asyncio.get_running_loop()
-        self._ask_at = 0.0
+        self._ask_at = self._ask_due = 0.0
         self._number = 0
         self._is_unasked = False
         self._asked: tuple[int, Part | None, bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waiters: list[asyncio.Future[None]] = []
-        self._write, self._send = stream.write, stream.write_to_fd
-        # tornado's streams are made by its server; these two methods are where their bytes pass.
-        stream.write = self._on_write  # type: ignore[method-assign]
+        self._send = stream.write_to_fd
+        # tornado's streams are made by its server; this method is where all their bytes pass.
         stream.write_to_fd = self._on_send  # type: ignore[method-assign]
 
     @property
     def queued(self) -> int:
-        """Bytes that were given to the stream so far."""
-        return self._queued
+        """Bytes that were given to the stream so far, those of the upgrade's answer included if they wait still."""
+        return self._sent + len(self._stream._write_buffer)
 
     def add(self, end: int, parts: Parts, is_iopub: bool) -> None:
         """A frame that ends after `end` bytes of the stream is about to be written; it holds this message."""
@@ -84,7 +91,6 @@ class Trail:
         """A frame to write after those that were added: the ping that asks for all of them, or nothing yet."""
         if not self.frames:
             return b""
-        self._queued_header = self._last_mark(0) or self._queued_header
         self._is_unasked = True
         if self._asked is not None or self._timer is not None:
             return b""
@@ -121,8 +127,8 @@ class Trail:
             self._timer.cancel()
             self._timer = None
         self.frames.clear()
-        # Instance attributes hid the class's methods: with them goes the ring of references.
-        del self._stream.write, self._stream.write_to_fd
+        # An instance's attribute hid the class's method: with it goes the ring of references.
+        del self._stream.write_to_fd
         self._wake()
 
     def _wake(self) -> None:
@@ -140,61 +146,66 @@ class Trail:
                 self._stream.write(self._next_question())
 
     def _next_question(self) -> bytes:
-        self._ask_at = self._loop.time() + ASK_SECONDS
+        now = self._loop.time()
+        self._ask_due = max(self._ask_due, now) + ASK_SECONDS_LONG_RUN
+        self._ask_at = max(now + ASK_SECONDS, self._ask_due - ASKED_AHEAD_SECONDS)
         self._number += 1
         self._is_unasked = False
-        self._asked = (self._number, self._queued_header, self._queued_executions.dump())
+        self._asked = (self._number, self._last_mark() or self._reached, self._queued_executions.dump())
         return _QUESTION_HEAD + _NUMBER.pack(self._number)
 
     # ---- the stream
 
-    def _on_write(self, data: bytes | memoryview) -> asyncio.Future[None]:
-        self._queued += len(data)
-        return self._write(data)
-
-    def _on_send(self, data: memoryview) -> int:
+    def _on_send(self, data: bytes | memoryview) -> int:
+        size = len(data)
         if self.frames and not self._is_blocked:
             # A process that is killed on its return from the system call has sent what it intended.
-            self._intend(self._sent + len(data))
-        size = len(data)
+            mark = self._last_mark(self._sent + size)
+            if mark is not None and mark is not self._noted:
+                self._noted = mark
+                self._cursor.intend(identity_of(mark))
         try:
-            sent = self._send(data)
+            sent = self._send(data)  # type: ignore[arg-type]
         except BlockingIOError:
             self._is_blocked = True
-            self._cursor.settle()
+            self._settle()
             raise
         self._is_blocked = sent < size
         self._sent += sent
-        self._advance()
+        if self.frames:
+            self._advance()
+        if self._noted is not self._reached:
+            self._settle()
         return sent
 
-    def _intend(self, end: int) -> None:
-        if (mark := self._last_mark(end)) is not None:
-            self._cursor.intend(identity_of(mark))
+    def _settle(self) -> None:
+        """Have the cursor say what the socket has taken, whatever was intended."""
+        self._noted = self._reached
+        if self._reached is None:
+            self._cursor.settle()
+        else:
+            self._cursor.reach(identity_of(self._reached))
 
-    def _last_mark(self, end: int) -> Part | None:
-        """The mark of the last frame that ends after no more than `end` bytes; 0: of all."""
+    def _last_mark(self, end: int | None = None) -> Part | None:
+        """The mark of the last frame that ends after no more than `end` bytes; None: of all."""
         for place, mark, _ in reversed(self.frames):
-            if mark is not None and (place <= end or not end):
+            if mark is not None and (end is None or place <= end):
                 return mark
         return None
 
     def _advance(self) -> None:
+        """Go past the frames that the socket has taken."""
         frames, sent = self.frames, self._sent
-        mark: Part | None = None
-        if frames and frames[-1][0] <= sent and not self._effects:
-            mark = self._last_mark(sent)
+        if not self._effects and frames[-1][0] <= sent:
+            self._reached = self._last_mark() or self._reached
             frames.clear()
+            return
         had_effects = self._effects
         while frames and frames[0][0] <= sent:
-            _, found, effect = frames.popleft()
-            mark = found or mark
+            _, mark, effect = frames.popleft()
+            self._reached = mark or self._reached
             if effect is not None:
                 self._written.note(effect)
                 self._effects -= 1
         if had_effects != self._effects:
             self._cursor.note(self._written)
-        if mark is not None:
-            self._cursor.reach(identity_of(mark))
-        elif self._is_blocked:
-            self._cursor.settle()

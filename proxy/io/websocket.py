@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from typing import cast
 
-from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol13
+from tornado.websocket import WebSocketClosedError, WebSocketHandler, WebSocketProtocol, WebSocketProtocol13
 
 from proxy.contract.close_codes import CloseCode
 from proxy.contract.route import KernelRoute, RouteQuestion, TerminalRoute
@@ -21,11 +21,13 @@ from proxy.core.queue_budget import QueueBudgets
 from proxy.core.upgrade_rate import UpgradeRate
 from proxy.errors import Refused
 from proxy.io.agents import Agents
-from proxy.io.connections import SILENT, Connections, Holder, HowEnded
+from proxy.io.connections import REPLACED, SILENT, Connections, Holder, HowEnded
 from proxy.io.cursors import Cursors
+from proxy.io.handing import Handing
 from proxy.io.handler import Origin, PlainHandler
 from proxy.io.journals import JournalThreads
 from proxy.io.keepers import Keepers
+from proxy.io.pauses import Pauses
 from proxy.io.routes import Routes
 from proxy.kit.agent_client import AgentRefused, AgentSilent
 from proxy.kit.clock import Clock
@@ -42,6 +44,7 @@ class SocketServices:
         self,
         routes: Routes,
         agents: Agents,
+        pauses: Pauses,
         connections: Connections,
         origin: Origin,
         clock: Clock,
@@ -51,9 +54,11 @@ class SocketServices:
         cursors: Cursors,
         journals: JournalThreads,
         keepers: Keepers,
+        handing: Handing,
     ) -> None:
         self.routes = routes
         self.agents = agents
+        self.pauses = pauses
         self.connections = connections
         self.origin = origin
         self.clock = clock
@@ -65,7 +70,24 @@ class SocketServices:
         self.cursors = cursors
         self.journals = journals
         self.keepers = keepers
+        self.handing = handing
         self.is_closing = False
+
+
+class PartingProtocol(WebSocketProtocol13):
+    """Tornado's protocol, which knows besides whether the client has sent a close frame.
+
+    Its own `client_terminated` is also set when the stream breaks; but then the stream is closed before `close` is
+    called. The frame's code would not tell: ``close()`` in a browser sends none.
+    """
+
+    has_heard_goodbye = False
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Close, or finish closing."""
+        if self.client_terminated and not (self.stream is None or self.stream.closed()):
+            self.has_heard_goodbye = True
+        super().close(code, reason)
 
 
 class ChannelHandler(WebSocketHandler, PlainHandler):
@@ -77,6 +99,7 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
     is_held = False
     asked_order = 0
     _how: HowEnded | None = None
+    _is_replaced = False
     _has_said_goodbye = False
 
     def initialize(self, services: SocketServices) -> None:
@@ -226,10 +249,17 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
 
     def on_connection_close(self) -> None:
         """The connection is gone, maybe before the upgrade."""
-        if self.ws_connection is not None:
-            self._has_said_goodbye = self.ws_connection.client_terminated
+        if isinstance(self.ws_connection, PartingProtocol):
+            self._has_said_goodbye = self.ws_connection.has_heard_goodbye
         super().on_connection_close()
         self._release_once()
+
+    def get_websocket_protocol(self) -> WebSocketProtocol | None:
+        """Tornado's, with a memory for goodbyes."""
+        made = super().get_websocket_protocol()
+        if not isinstance(made, WebSocketProtocol13):
+            return made
+        return PartingProtocol(self, made.mask_outgoing, made.params)
 
     @property
     def max_message_size(self) -> int:
@@ -260,6 +290,7 @@ class ChannelHandler(WebSocketHandler, PlainHandler):
         if not self._is_ended:
             self._is_ended = True
             self._how = "silent" if reason == SILENT else "dropped"
+            self._is_replaced = reason == REPLACED
             self.close(int(code), reason.encode()[:120].decode(errors="ignore"))
             self._release_once()
 

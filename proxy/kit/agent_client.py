@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -91,6 +91,8 @@ class AgentClient:
         self._tasks = TaskOwner(f"agent-client.{folder.name}")
         self._upkeep: asyncio.Task[None] | None = None
         self._closed = False
+        self._resume: Callable[[], Awaitable[None]] | None = None
+        self._waking: asyncio.Task[AgentSilent | None] | None = None
         self.on_event: Callable[[AgentEvent], None] = lambda event: None
         self.on_lost: Callable[[], None] = lambda: None
 
@@ -98,6 +100,27 @@ class AgentClient:
     def connected(self) -> bool:
         """Whether a connection to an agent stands now."""
         return self._link is not None and self._link.established
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests wait for their answer."""
+        return len(self._pending)
+
+    @property
+    def held(self) -> bool:
+        """Whether the container is taken for paused."""
+        return self._resume is not None
+
+    def hold(self, resume: Callable[[], Awaitable[None]]) -> None:
+        """The container is paused, or about to be: each request awaits `resume` first, several of them the same one.
+
+        `resume` has the container go on, and raises AgentSilent when that cannot be.
+        """
+        self._resume = resume
+
+    def release(self) -> None:
+        """The container goes on."""
+        self._resume = None
 
     async def request(
         self,
@@ -112,6 +135,8 @@ class AgentClient:
         seconds, ended meanwhile (it is not known whether it did what was asked), or is not there;
         AgentNonsense (an AgentSilent) when the answer has another shape.
         """
+        if self._resume is not None:
+            await self._wake(self._resume)
         if self._closed:
             raise AgentSilent("the client is closed")
         if len(self._pending) >= MAX_UNANSWERED:
@@ -139,6 +164,14 @@ class AgentClient:
         await self._tasks.close()
 
     # ---- the connection
+
+    async def _wake(self, resume: Callable[[], Awaitable[None]]) -> None:
+        if self._closed:
+            raise AgentSilent("the client is closed")
+        if self._waking is None or self._waking.done():
+            self._waking = self._tasks.start(_silence_of(resume), "wake")
+        if (silence := await asyncio.shield(self._waking)) is not None:
+            raise AgentSilent(str(silence)) from silence
 
     def _dispatch(self, request_id: int, pending: _Pending) -> None:
         if self._link is None:
@@ -220,10 +253,12 @@ class AgentClient:
             if link.was_replaced():
                 self._lose("the agent's socket was removed or replaced")
                 return
+        if self.held:
+            return
         try:
             await self.ping(self._ping_timeout)
         except AgentSilent:
-            if self._link is link:
+            if self._link is link and not self.held:
                 self._lose(f"the agent gave no sign of life within {self._ping_timeout:g} s")
         except AgentRefused:
             pass  # an answer all the same
@@ -384,3 +419,11 @@ class AgentClient:
         if info.kernel_id != kernel_id:
             raise AgentNonsense(f"asked about kernel {kernel_id}, the agent answered about another")
         return info
+
+
+async def _silence_of(resume: Callable[[], Awaitable[None]]) -> AgentSilent | None:
+    try:
+        await resume()
+    except AgentSilent as silence:
+        return silence
+    return None

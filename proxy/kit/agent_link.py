@@ -13,9 +13,10 @@ from pathlib import Path
 
 from proxy.contract.agent import AGENT_SOCKET, MAX_MESSAGE_BYTES
 from proxy.kit.sockets import is_same_socket, open_socket
-from proxy.kit.zmtp import Bounds, Message, SocketType
+from proxy.kit.zmtp import Bounds
 from proxy.kit.zmtp_client import Terms, ZmtpClient
 from proxy.kit.zmtp_connection import Slice
+from proxy.kit.zmtp_wire import Message, SocketType
 
 BYTES_PER_SECOND = 32 * 1024 * 1024
 """Reading rests as long as needed to keep to this rate: nobody's agent has more to say for long."""

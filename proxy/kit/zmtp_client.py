@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from proxy.kit.sockets import OpenedSocket
-from proxy.kit.zmtp import Bounds, Budget, Engine, Message, Part, SocketType, encode_message
+from proxy.kit.zmtp import Bounds, Budget, Engine
 from proxy.kit.zmtp_connection import Slice, ZmtpConnection, connect
+from proxy.kit.zmtp_wire import Message, Part, SocketType, encode_message
 
 log = logging.getLogger(__name__)
 

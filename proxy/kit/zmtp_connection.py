@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.kit.zmtp import GREETING, Engine, Message, Part, ZmtpError
+from proxy.kit.zmtp import Engine
+from proxy.kit.zmtp_wire import GREETING, Message, Part, ZmtpError
 
 HANDSHAKE_SECONDS = 10.0
 READ_BYTES = 256 * 1024

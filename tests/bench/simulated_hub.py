@@ -31,12 +31,22 @@ class SimulatedSpawner:
 
     store: Store
     name: str = "simulated"
+    can_pause: bool = False
 
     async def start(self, spec: WorkspaceSpec) -> str:
         return f"container-{spec.workspace_id}"
 
     async def stop(self, workspace_id: WorkspaceId, grace_seconds: float = 10.0) -> None:
         """Nothing runs."""
+
+    async def pause(self, workspace_id: WorkspaceId) -> None:
+        """Nothing runs."""
+
+    async def thaw(self, workspace_id: WorkspaceId) -> None:
+        """Nothing was paused."""
+
+    async def reclaim(self, workspace_id: WorkspaceId) -> int:
+        return 0
 
     async def state(self, workspace_id: WorkspaceId) -> Observation:
         return Observation(workspace_id, Presence.RUNNING, f"container-{workspace_id}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hub.domain.ids import WorkspaceId
-from hub.errors import EngineSilent, ImageMissing, StartFailed
+from hub.errors import Conflict, EngineSilent, ImageMissing, StartFailed
 from hub.spawn.protocol import Observation, Presence, WorkspaceSpec
 
 
@@ -14,11 +14,14 @@ from hub.spawn.protocol import Observation, Presence, WorkspaceSpec
 class FakeSpawner:
     """Does what it is told. `silent`: the engine does not answer. `fails`: reasons for which starts fail, by id.
 
-    `images` is what the engine has, None for everything. `calls` lists what was asked, in order.
+    `images` is what the engine has, None for everything. `calls` lists what was asked, in order. `spare_bytes` is what
+    a paused container can give back.
     """
 
     name: str = "fake"
+    can_pause: bool = True
     silent: bool = False
+    spare_bytes: int = 0
     images: set[str] | None = None
     image_ids: dict[str, str] = field(default_factory=dict)
     fails: dict[WorkspaceId, str] = field(default_factory=dict)
@@ -31,6 +34,7 @@ class FakeSpawner:
         self._asked("start", spec.workspace_id)
         seen = self.containers.get(spec.workspace_id)
         if seen is not None and seen.presence is Presence.RUNNING and seen.container_id is not None:
+            self.containers[spec.workspace_id] = replace(seen, is_paused=False)
             return seen.container_id
         self.containers.pop(spec.workspace_id, None)
         if self.images is not None and spec.image not in self.images:
@@ -45,6 +49,19 @@ class FakeSpawner:
     async def stop(self, workspace_id: WorkspaceId, grace_seconds: float = 10.0) -> None:
         self._asked("stop", workspace_id)
         self.containers.pop(workspace_id, None)
+
+    async def pause(self, workspace_id: WorkspaceId) -> None:
+        self._asked("pause", workspace_id)
+        self._freeze(workspace_id, True)
+
+    async def thaw(self, workspace_id: WorkspaceId) -> None:
+        self._asked("thaw", workspace_id)
+        self._freeze(workspace_id, False)
+
+    async def reclaim(self, workspace_id: WorkspaceId) -> int:
+        self._asked("reclaim", workspace_id)
+        seen = self.containers.get(workspace_id)
+        return self.spare_bytes if seen is not None and seen.is_paused else 0
 
     async def state(self, workspace_id: WorkspaceId) -> Observation:
         self._asked("state", workspace_id)
@@ -74,6 +91,12 @@ class FakeSpawner:
         """Let a container end, as if from outside."""
         seen = self.containers[workspace_id]
         self.containers[workspace_id] = Observation(workspace_id, Presence.EXITED, seen.container_id, reason)
+
+    def _freeze(self, workspace_id: WorkspaceId, is_paused: bool) -> None:
+        seen = self.containers.get(workspace_id)
+        if seen is None or seen.presence is not Presence.RUNNING:
+            raise Conflict("The container does not run.")
+        self.containers[workspace_id] = replace(seen, is_paused=is_paused)
 
     def _asked(self, what: str, whom: str) -> None:
         self.calls.append((what, whom))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from hub.domain.ids import WorkspaceId, new_id
-from hub.errors import EngineSilent, ImageMissing, StartFailed
-from hub.spawn.protocol import Observation, Presence, Spawner
+from hub.errors import Conflict, EngineSilent, ImageMissing, SpawnerRefused, StartFailed
+from hub.spawn.protocol import Observation, Presence, Spawner, WorkspaceSpec
 from tests.contract.spawner_worlds import (
     World,
     docker_world,
@@ -144,6 +145,135 @@ async def test_an_image_that_is_not_there_is_named(world: World) -> None:
     assert await world.spawner.inventory() == []
 
 
+@pytest.mark.parametrize("world", ["fake", DOCKER, REMOTE], indirect=True)
+async def test_a_paused_workspace_runs_and_is_known_to_be_paused(world: World) -> None:
+    assert world.spawner.can_pause
+    spec = world.spec()
+    container_id = await world.spawner.start(spec)
+    assert await world.spawner.reclaim(spec.workspace_id) == 0
+    for _ in "once", "twice":
+        await world.spawner.pause(spec.workspace_id)
+        seen = Observation(spec.workspace_id, Presence.RUNNING, container_id, is_paused=True)
+        assert await world.spawner.state(spec.workspace_id) == seen
+        assert await world.again().inventory() == [seen]
+    assert await world.spawner.reclaim(spec.workspace_id) >= 0
+    for _ in "once", "twice":
+        await world.spawner.thaw(spec.workspace_id)
+        seen = Observation(spec.workspace_id, Presence.RUNNING, container_id)
+        assert await world.spawner.state(spec.workspace_id) == seen
+        assert await world.again().inventory() == [seen]
+
+
+@pytest.mark.parametrize("world", ["fake", DOCKER, REMOTE], indirect=True)
+async def test_starting_what_is_paused_thaws_it(world: World) -> None:
+    spec = world.spec()
+    first = await world.spawner.start(spec)
+    await world.spawner.pause(spec.workspace_id)
+    assert await world.spawner.start(spec) == first
+    assert await world.spawner.state(spec.workspace_id) == Observation(spec.workspace_id, Presence.RUNNING, first)
+
+
+@pytest.mark.parametrize("world", ["fake", DOCKER, REMOTE], indirect=True)
+async def test_what_was_killed_while_it_was_paused_has_ended_and_starts_anew(world: World) -> None:
+    spec = world.spec()
+    first = await world.spawner.start(spec)
+    await world.spawner.pause(spec.workspace_id)
+    world.kill(spec.workspace_id)
+    seen = await exited(world.spawner, spec.workspace_id)
+    assert (seen.container_id, seen.is_paused) == (first, False)
+    for question in (world.spawner.pause, world.spawner.thaw):
+        with pytest.raises(Conflict):
+            await question(spec.workspace_id)
+    second = await world.spawner.start(spec)
+    assert await world.spawner.state(spec.workspace_id) == Observation(spec.workspace_id, Presence.RUNNING, second)
+
+
+async def test_what_does_not_run_can_neither_be_paused_nor_thawed(world: World) -> None:
+    nobody = WorkspaceId(new_id())
+    for question in (world.spawner.pause, world.spawner.thaw):
+        with pytest.raises(Conflict):
+            await question(nobody)
+    assert await world.spawner.reclaim(nobody) == 0
+
+
+@pytest.mark.parametrize("world", ["process"], indirect=True)
+async def test_local_processes_cannot_be_paused_and_say_so(world: World) -> None:
+    spec = world.spec()
+    container_id = await world.spawner.start(spec)
+    assert not world.spawner.can_pause
+    with pytest.raises(Conflict, match="Local processes cannot be paused"):
+        await world.spawner.pause(spec.workspace_id)
+    await world.spawner.thaw(spec.workspace_id)
+    assert await world.spawner.reclaim(spec.workspace_id) == 0
+    seen = Observation(spec.workspace_id, Presence.RUNNING, container_id)
+    assert await world.spawner.state(spec.workspace_id) == seen
+
+
+@pytest.mark.parametrize("world", [DOCKER, REMOTE], indirect=True)
+async def test_a_paused_workspace_is_silent_and_goes_on_with_what_it_had_in_memory(world: World) -> None:
+    spec = world.spec()
+    await world.spawner.start(spec)
+    variable = await word_of(spec)
+    await world.spawner.pause(spec.workspace_id)
+    with pytest.raises(TimeoutError):
+        await word_of(spec, 0.2)
+    await asyncio.gather(*(world.spawner.thaw(spec.workspace_id) for _ in range(5)))
+    assert await word_of(spec) == variable
+
+
+@pytest.mark.parametrize("world", [DOCKER, REMOTE], indirect=True)
+async def test_a_paused_workspace_that_is_stopped_may_end_by_itself(world: World) -> None:
+    spec = world.spec()
+    await world.spawner.start(spec)
+    await world.spawner.pause(spec.workspace_id)
+    await world.spawner.stop(spec.workspace_id, grace_seconds=10.0)
+    assert (spec.run_folder / "ended").exists()
+    assert (await world.spawner.state(spec.workspace_id)).presence is Presence.ABSENT
+
+
+@pytest.mark.parametrize("world", [DOCKER, REMOTE], indirect=True)
+async def test_pauses_and_thaws_at_once_leave_it_as_the_last_one_says(world: World) -> None:
+    spec = world.spec()
+    await world.spawner.start(spec)
+    pauses = (world.spawner.pause(spec.workspace_id) for _ in range(4))
+    thaws = (world.spawner.thaw(spec.workspace_id) for _ in range(4))
+    await asyncio.gather(*(turn for both in zip(pauses, thaws, strict=True) for turn in both))
+    await world.spawner.thaw(spec.workspace_id)
+    assert not (await world.spawner.state(spec.workspace_id)).is_paused
+    await word_of(spec)
+
+
+@pytest.mark.docker
+async def test_what_is_just_being_started_is_not_paused(data_dir: Path, contract_image: str) -> None:
+    world = docker_world(data_dir, contract_image)
+    spec = world.spec()
+    starting = asyncio.ensure_future(world.spawner.start(spec))
+    await asyncio.sleep(0)
+    with pytest.raises(Conflict, match="just being started"):
+        await world.spawner.pause(spec.workspace_id)
+    await starting
+    await world.spawner.pause(spec.workspace_id)
+    await world.clean()
+
+
+@pytest.mark.docker
+async def test_the_container_of_another_hub_is_neither_paused_nor_thawed(data_dir: Path, contract_image: str) -> None:
+    (data_dir / "other").mkdir()
+    owner, stranger = (docker_world(folder, contract_image) for folder in (data_dir, data_dir / "other"))
+    spec = owner.spec()
+    await owner.spawner.start(spec)
+    with pytest.raises(SpawnerRefused, match="not one of this hub's"):
+        await stranger.spawner.pause(spec.workspace_id)
+    await word_of(spec)
+    await owner.spawner.pause(spec.workspace_id)
+    for question in (stranger.spawner.thaw, stranger.spawner.reclaim, stranger.spawner.stop):
+        with pytest.raises(SpawnerRefused, match="not one of this hub's"):
+            await question(spec.workspace_id)
+    assert (await owner.spawner.state(spec.workspace_id)).is_paused
+    for world in (stranger, owner):
+        await world.clean()
+
+
 async def test_a_spawner_that_answers_can_be_pinged(world: World) -> None:
     await world.spawner.ping()
 
@@ -158,6 +288,9 @@ async def test_a_silent_engine_is_said_and_nothing_else(kind: str, data_dir: Pat
         lambda: spawner.state(spec.workspace_id),
         lambda: spawner.start(spec),
         lambda: spawner.stop(spec.workspace_id),
+        lambda: spawner.pause(spec.workspace_id),
+        lambda: spawner.thaw(spec.workspace_id),
+        lambda: spawner.reclaim(spec.workspace_id),
     ):
         with pytest.raises(EngineSilent):
             await question()
@@ -171,3 +304,15 @@ async def exited(spawner: Spawner, workspace_id: WorkspaceId) -> Observation:
             await asyncio.sleep(0.01)
     assert seen.presence is Presence.EXITED
     return seen
+
+
+async def word_of(spec: WorkspaceSpec, seconds: float = 10.0) -> str:
+    """What the stub of a workspace has in memory since its start. Raises TimeoutError while it is frozen."""
+
+    def ask() -> str:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(seconds)
+            connection.connect(str(spec.run_folder / "agent.sock"))
+            return connection.recv(64).decode()
+
+    return await asyncio.to_thread(ask)

@@ -12,9 +12,9 @@ from tests.faults.harness.scoreboard import Case
 from tests.faults.harness.sizes import sized
 from tests.harness.running import RunningHub
 
-KERNELS = sized(4, 20)
+KERNELS = sized(2, 20)
 KILLS = sized(1, 3)
-LINES = sized(160, 600)
+LINES = sized(100, 600)
 PAUSE_SECONDS = 0.03
 READY_SECONDS = 3.0
 

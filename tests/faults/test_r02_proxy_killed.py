@@ -15,12 +15,12 @@ from tests.faults.harness.sizes import sized
 from tests.harness.accounts import add_account
 from tests.harness.running import RunningHub
 
-KERNELS = sized(4, 20)
+KERNELS = sized(2, 20)
 KILLS = sized(1, 3)
-LINES = sized(160, 600)
+LINES = sized(100, 600)
 PAUSE_SECONDS = 0.03
 BACK_SECONDS = 5.0
-SOCKETS = sized(60, 300)
+SOCKETS = sized(30, 300)
 STORM_SECONDS = 15.0
 
 

@@ -16,8 +16,8 @@ from tests.faults.harness.scoreboard import Case
 from tests.faults.harness.sizes import sized
 from tests.harness.running import RunningHub, eventually, running_hub
 
-KERNELS = sized(3, 20)
-LINES = sized(150, 700)
+KERNELS = sized(2, 20)
+LINES = sized(100, 700)
 BACK_SECONDS = 15.0
 
 

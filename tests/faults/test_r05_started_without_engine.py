@@ -17,7 +17,7 @@ from tests.faults.harness.crowd import printed, start_kernel
 from tests.faults.harness.fault_proxy import FaultProxy
 from tests.faults.harness.front_end import FrontEnd
 from tests.faults.harness.scoreboard import Case
-from tests.faults.harness.sizes import sized
+from tests.faults.harness.sizes import is_full, sized
 from tests.harness.accounts import add_account
 from tests.harness.containers import containers
 from tests.harness.plain_http import ask
@@ -25,7 +25,7 @@ from tests.harness.running import RunningHub, eventually, running_hub
 from tests.integration.images import minimal_image, require_engine
 from tests.integration.test_hub_engine import engine_socket, profiles
 
-AWAY_SECONDS = sized(2.0, 60.0)
+AWAY_SECONDS = sized(0.5, 60.0)
 BACK_SECONDS = 30.0
 SETTLED_SECONDS = 30.0
 
@@ -67,10 +67,11 @@ async def test_r5_a_hub_that_starts_without_its_engine_finds_everything_when_tha
         case.holds("the kernel is known, and no other (N4)", kernels == [kernel_id], f"{len(kernels)} kernel(s)")
         again = printed(await front_end.run("print(x)"))
         case.holds("its variables are there (N2)", again == "42\n", repr(again))
-        started = await start_kernel(hub, bob, "b.ipynb")
-        case.holds("others start containers again", bool(started), "yes")
+        if is_full():
+            started = await start_kernel(hub, bob, "b.ipynb")
+            case.holds("others start containers again", bool(started), "yes")
         await front_end.close()
-        case.holds("containers = workspaces that run (N4)", *in_step(hub, 2))
+        case.holds("containers = workspaces that run (N4)", *in_step(hub, sized(1, 2)))
 
 
 def described(hub: RunningHub) -> list[str]:

@@ -16,11 +16,11 @@ from tests.faults.harness.private_database import PrivateDatabase, private_datab
 from tests.faults.harness.scoreboard import Case
 from tests.faults.harness.sizes import sized
 from tests.faults.harness.steady import steadily
-from tests.harness.accounts import PASSWORD
+from tests.harness.accounts import PASSWORD, Account, add_account
 from tests.harness.client import HubClient
 from tests.harness.running import RunningHub, running_hub
 
-AWAY_SECONDS = sized(2.0, 30.0)
+AWAY_SECONDS = sized(1.0, 30.0)
 STALL_SECONDS = sized(2.0, 20.0)
 LAG_SECONDS = 0.25
 TABLES = ("sign_ins", "workspaces", "users", "kernels")
@@ -38,12 +38,16 @@ def database() -> Iterator[PrivateDatabase]:
 @pytest.fixture(scope="module")
 def hub(database: PrivateDatabase) -> Iterator[RunningHub]:
     with running_hub("process", database.settings) as hub:
-        hub.cli("user", "add", "ada", "--password-stdin", input=f"{PASSWORD}\n")
         yield hub
 
 
+@pytest.fixture(scope="module")
+def account(hub: RunningHub) -> Account:
+    return add_account(hub, "ada")
+
+
 @pytest.fixture
-async def ada(hub: RunningHub) -> AsyncIterator[HubClient]:
+async def ada(hub: RunningHub, account: Account) -> AsyncIterator[HubClient]:
     """Somebody who is signed in."""
     async with HubClient(hub.address, "ada") as client:
         await client.sign_in(PASSWORD)
@@ -51,11 +55,10 @@ async def ada(hub: RunningHub) -> AsyncIterator[HubClient]:
 
 
 @pytest.fixture
-async def tab(hub: RunningHub, ada: HubClient) -> AsyncIterator[FrontEnd]:
+async def tab(hub: RunningHub, ada: HubClient, account: Account) -> AsyncIterator[FrontEnd]:
     """A tab with a kernel."""
-    token = (await asyncio.to_thread(hub.cli, "token", "create", "ada")).strip().split()[-1]
     kernel_id = (await ada.start_session("a.ipynb"))["kernel"]["id"]
-    front_end = await FrontEnd(hub.address, "ada", token, kernel_id).open()
+    front_end = await FrontEnd(hub.address, "ada", account.token, kernel_id).open()
     await front_end.run("x = 0")
     yield front_end
     await front_end.close()

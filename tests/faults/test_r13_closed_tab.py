@@ -19,9 +19,12 @@ from tests.harness.client import HubClient
 from tests.harness.plain_http import ask
 from tests.harness.running import RunningHub, eventually
 
-LINES = sized(60, 2000)
+LINES = sized(40, 2000)
 PAUSE_SECONDS = 0.05
 IN_FILE_SECONDS = 15.0
+MOMENT_SECONDS = 0.25
+"""What a page has acknowledged is known every 50 ms, and a little later on a busy machine; what came since may be told
+again to one whose line broke without a word, since nobody can know whether it arrived (docs/explanation/replay.md)."""
 CELL = "cell-one"
 
 
@@ -95,10 +98,11 @@ async def test_r13_a_closed_tab_costs_no_line_of_the_run(hub: RunningHub) -> Non
 async def test_r13_a_tab_that_comes_back_with_its_session_misses_nothing(hub: RunningHub) -> None:
     with Case("R13") as case:
         ada = await asyncio.to_thread(add_account, hub, "back")
-        code = counted_cell("back", sized(60, 600), PAUSE_SECONDS)
+        code = counted_cell("back", sized(40, 600), PAUSE_SECONDS)
         tab = await open_notebook(hub, ada, "back.ipynb", code)
         request = await tab.start(code, CELL)
         await tab.until(lambda: len(numbers_seen(tab.about(request), "back")) > 5, 30, "some lines")
+        recent = sum(at > time.monotonic() - MOMENT_SECONDS for at in tab.arrived)
         await tab.vanish()
         await asyncio.sleep(1.0)
         again = FrontEnd(hub.address, ada.name, ada.token, tab.kernel_id, session=tab.session, seen=tab.seen)
@@ -107,8 +111,12 @@ async def test_r13_a_tab_that_comes_back_with_its_session_misses_nothing(hub: Ru
         verdict = compare(
             written_by(ada.home, "back"), numbers_seen(again.about(request), "back"), announced_in(again.seen)
         )
+        told_all = verdict.lost == verdict.disordered == verdict.invented == 0
+        case.holds("a dropped network, the same tab again: nothing lost, all in order (N3)", told_all, str(verdict))
         case.holds(
-            "a dropped network, the same tab again: every message once and in order", verdict.is_perfect, str(verdict)
+            "the same tab again: at most what came in the last moment is told again",
+            verdict.doubled <= recent,
+            f"{verdict.doubled} of the {recent} messages of the last {MOMENT_SECONDS * 1000:.0f} ms",
         )
         await again.close()
 

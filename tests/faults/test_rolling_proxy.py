@@ -22,7 +22,7 @@ from tests.faults.harness.sizes import sized
 from tests.harness.accounts import add_account
 from tests.harness.running import RunningHub, eventually
 
-ROUNDS = sized(2, 10)
+ROUNDS = sized(1, 10)
 KNOCKERS = 4
 TAKEN_OVER = "A new proxy has taken over"
 REQUEST = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -124,8 +124,8 @@ def test_a_download_that_is_under_way_is_finished_by_the_old_proxy(hub: RunningH
 
 async def test_front_ends_move_to_the_new_proxy_and_miss_nothing(hub: RunningHub) -> None:
     with Case("rolling") as case:
-        async with crowd(hub, sized(3, 20), prefix="moved") as busy:
-            await begin(busy, sized(120, 500), 0.03)
+        async with crowd(hub, sized(2, 20), prefix="moved") as busy:
+            await begin(busy, sized(80, 500), 0.03)
             await asyncio.to_thread(renew, hub)
             await end(busy, 60)
             verdict = verdict_of(busy)

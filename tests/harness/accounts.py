@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import SecretStr
+
 from hub.cli.offline import ACTOR, Offline, offline
 from hub.config import Settings
 from hub.domain.audit import AuditEvent
@@ -18,6 +20,7 @@ from tests.harness.running import RunningHub
 
 T = TypeVar("T")
 PASSWORD = "seven otters juggle lanterns"
+TOKEN_LASTS = timedelta(days=10)
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,14 @@ async def _add(hub: RunningHub, name: str, role: Role) -> Account:
     async with services(hub) as made:
         user = await made.auth.users.add(name, role, actor=ACTOR)
         await made.auth.passwords.set(user, PASSWORD, actor=ACTOR)
-        token, value = await made.auth.tokens.create(user, "tests", timedelta(days=1), actor=ACTOR)
+        token, value = await made.auth.tokens.create(user, "tests", TOKEN_LASTS, actor=ACTOR)
     return Account(user.id, user.name, value, token.id, hub.data_dir / "homes" / user.id)
 
 
 def services(hub: RunningHub) -> Any:
     """What commands work with, on the running hub's database: a context manager that gives an `Offline`."""
-    return offline(Settings(data_dir=hub.data_dir))
+    url = hub.environment.get("KERNELHUB_DATABASE_URL")
+    return offline(Settings(data_dir=hub.data_dir, database_url=SecretStr(url) if url else None))
 
 
 async def audit(hub: RunningHub, action: str = "", subject: str | None = None) -> list[AuditEvent]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -38,6 +38,36 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
+def doomed_browser(other: Browser) -> Iterator[tuple[Browser, Callable[[], None]]]:
+    """Another browser beside `other`, and what kills it, as a power cut would: no page is told."""
+    before = set(_browsers())
+    browser = other.browser_type.launch(executable_path=str(CHROMIUM), headless=True, args=FLAGS)
+    mine = [process for process in _browsers() if process not in before]
+
+    def kill() -> None:
+        for process in mine:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(mine, timeout=10)
+
+    try:
+        yield browser, kill
+    finally:
+        kill()
+        browser.close()
+
+
+def _browsers() -> list[psutil.Process]:
+    """All processes of the browsers that this process has started."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "chrom" in child.name():
+                found.append(child)
+    return found
+
+
+@contextlib.contextmanager
 def killed_after(seconds: float) -> Iterator[None]:
     """Kill the browsers of this process when a block takes longer, so that every call into them fails.
 
@@ -46,10 +76,9 @@ def killed_after(seconds: float) -> Iterator[None]:
     """
 
     def kill() -> None:
-        for child in psutil.Process().children(recursive=True):
+        for process in _browsers():
             with contextlib.suppress(psutil.Error):
-                if "chrom" in child.name():
-                    child.kill()
+                process.kill()
 
     timer = threading.Timer(seconds, kill)
     timer.daemon = True

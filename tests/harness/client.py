@@ -8,14 +8,23 @@ import json
 import re
 import struct
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 Message = dict[str, Any]
+T = TypeVar("T")
+
+
+async def eventually(ask: Callable[[], Awaitable[T | None]], seconds: float = 60.0) -> T:
+    """Ask until the answer is true, and give it. Raises TimeoutError after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not (answer := await ask()):
+            await asyncio.sleep(0.05)
+        return answer
 
 
 class HubClient:

@@ -18,7 +18,7 @@ import socket
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ from hub.errors import Conflict
 from hub.jupyter.frontends import FrontEnds
 from hub.spawn import folders as folders_module
 from hub.spawn.folders import Folders
-from hub.spawn.protocol import Presence
+from hub.spawn.process import ProcessSpawner
+from hub.spawn.protocol import Observation, Presence
 from hub.workspaces.differences import Patience
 from hub.workspaces.probes import Probes
 from hub.workspaces.reconcile import Patiences
@@ -306,6 +307,29 @@ async def _forget_a_kernel(stage: Stage) -> None:
         await stage.hub.reconciler.run_once()
 
 
+async def _pause(stage: Stage, *, is_armed: bool = True) -> WorkspaceId:
+    ada = await stage.hub.workspaces.find(await stage.user("ada"))
+    assert ada is not None
+    if is_armed:
+        stage.arm()
+    async with asyncio.timeout(10):
+        while True:
+            stage.hub.freezer._asked_at.clear()  # as if some time had passed since the variable was asked for
+            if await stage.hub.freezer.pause(ada.id, timedelta(0)):
+                return ada.id
+            await asyncio.sleep(0.1)  # something was still being asked
+
+
+async def _pause_and_die(stage: Stage) -> None:
+    await _pause(stage)
+
+
+async def _thaw(stage: Stage) -> None:
+    workspace_id = await _pause(stage, is_armed=False)
+    stage.arm()
+    await stage.hub.freezer.thaw(workspace_id, "message")
+
+
 WAYS: dict[Point, Way] = {
     Point.COMMIT_BEFORE: Way(_start),
     Point.COMMIT_AFTER: Way(_start),
@@ -324,6 +348,13 @@ WAYS: dict[Point, Way] = {
     Point.CONTAINER_STOP_BEFORE: Way(_stop),
     Point.CONTAINER_STOP_AFTER: Way(_stop),
     Point.JOURNALS_TAKEN: Way(_stop),
+    Point.PAUSE_LISTED: Way(_pause_and_die),
+    Point.PAUSE_HELD: Way(_pause_and_die),
+    Point.PAUSE_FREEZE_BEFORE: Way(_pause_and_die),
+    Point.PAUSE_FREEZE_AFTER: Way(_pause_and_die),
+    Point.THAW_BEFORE: Way(_thaw),
+    Point.THAW_AFTER: Way(_thaw),
+    Point.THAW_WRITTEN: Way(_thaw),
     Point.KERNEL_ADD_BEFORE: Way(_start_kernel),
     Point.KERNEL_ADD_AFTER: Way(_start_kernel),
     Point.KERNEL_START_AFTER: Way(_start_kernel),
@@ -439,6 +470,7 @@ async def _within_time(data_dir: Path, before: Step | None, step: Step | None) -
 async def _live_inside(data_dir: Path, before: Step | None, step: Step | None) -> None:
     FrontEnds.start = lambda self: None  # type: ignore[method-assign] # JupyterLab's catalogue takes seconds
     Probes.run = _nothing  # type: ignore[method-assign]
+    stop_instead_of_pausing(data_dir)
     hub = Hub(_settings(data_dir))
     await hub.start()
     hub.contents_home = lambda user: data_dir / "homes" / user.id  # type: ignore[attr-defined]
@@ -460,6 +492,34 @@ async def _live_inside(data_dir: Path, before: Step | None, step: Step | None) -
     for user in (bob, await stage.user("ada")):
         await hub.workspaces.stop_all(user, "the end")
     await hub.close()
+
+
+def stop_instead_of_pausing(data_dir: Path) -> None:
+    """Local processes cannot be paused. They can be stopped one by one, which is as good where nobody watches."""
+    state, stop = ProcessSpawner.state, ProcessSpawner.stop
+
+    def processes_of(workspace_id: WorkspaceId) -> list[psutil.Process]:
+        return _processes(data_dir).get(workspace_id, [])
+
+    async def pause(_: ProcessSpawner, workspace_id: WorkspaceId) -> None:
+        for process in processes_of(workspace_id):
+            process.suspend()
+
+    async def thaw(_: ProcessSpawner, workspace_id: WorkspaceId) -> None:
+        for process in processes_of(workspace_id):
+            process.resume()
+
+    async def with_stopped(self: ProcessSpawner, workspace_id: WorkspaceId) -> Observation:
+        stopped = [each.status() == psutil.STATUS_STOPPED for each in processes_of(workspace_id)]
+        return replace(await state(self, workspace_id), is_paused=any(stopped))
+
+    async def stop_all(self: ProcessSpawner, workspace_id: WorkspaceId, grace_seconds: float = 10.0) -> None:
+        await thaw(self, workspace_id)
+        await stop(self, workspace_id, grace_seconds)
+
+    for name, method in {"pause": pause, "thaw": thaw, "state": with_stopped, "stop": stop_all}.items():
+        setattr(ProcessSpawner, name, method)
+    ProcessSpawner.can_pause = True
 
 
 async def _nothing(_: object) -> None:
@@ -486,6 +546,8 @@ async def _check(stage: Stage) -> None:
     ada = await hub.workspaces.find(await stage.user("ada"))
     assert ada is not None and ada.state is WorkspaceState.RUNNING, ada
     assert ada.container_id == facts["container"], "another container"
+    seen = await hub.spawner.state(ada.id)
+    assert seen.is_paused is (ada.paused_at is not None) is hub.agents.is_held(ada.id), (seen, ada)
     x = await _value(stage, WorkspaceId(facts["workspace"]), KernelId(facts["kernel"]), "x")
     assert x == repr(facts["x"]), "the variable is gone"
 

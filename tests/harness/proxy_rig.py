@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, stream_request_body
 from tornado.websocket import WebSocketHandler
 
+from hub.agent import ipykernel_start
 from hub.agent.journal import DEATH, PROCESS, Journal
 from proxy.app import Proxy
 from proxy.config import ProxySettings
@@ -64,6 +65,7 @@ class FakeKernel:
     generation: int = 1
     reason: str | None = None
     process: subprocess.Popen[bytes] | None = None
+    hands_over: bool = True
 
     def info(self) -> dict[str, Any]:
         return {
@@ -76,6 +78,7 @@ class FakeKernel:
             "idle_seconds": 0.0,
             "executions": 0,
             "reason": self.reason,
+            "hands_over": self.hands_over,
         }
 
 
@@ -182,21 +185,22 @@ class FakeAgent:
             asker.connect(f"ipc://{self.folder / kernel.kernel_id}-4")
         self._askers[kernel.kernel_id].send_multipart([b"<IDS|MSG>", signature, *parts])
 
-    async def die(self, kernel: FakeKernel, request: dict[str, Any], reason: str) -> None:
-        """Kill the kernel while it runs `request` (a header), and write what an agent writes then."""
+    async def die(self, kernel: FakeKernel, request: dict[str, Any], reason: str, *, asked: bool = False) -> None:
+        """Kill the kernel while it runs `request` (a header), and write what an agent writes then.
+
+        `asked`: its user restarts it, who is told no error.
+        """
         assert kernel.process is not None
         kernel.process.kill()
         kernel.process.wait()
         await asyncio.sleep(0.1)
         self.write_journal(kernel.kernel_id)
         journal = self.journals[kernel.kernel_id]
-        for kind, content in (
-            ("error", {"ename": "KernelDied", "evalue": reason, "traceback": [reason]}),
-            ("status", {"execution_state": "idle"}),
-        ):
+        error = ("error", {"ename": "KernelDied", "evalue": reason, "traceback": [reason]})
+        for kind, content in (*([] if asked else [error]), ("status", {"execution_state": "idle"})):
             header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "session": AGENT_SESSION, "version": "5.3"}
             journal.add_message([json.dumps(part).encode() for part in (header, request, {}, content)])
-        death = {"generation": kernel.generation, "reason": reason, "exit_status": -9, "asked": False}
+        death = {"generation": kernel.generation, "reason": reason, "exit_status": -9, "asked": asked}
         journal.add(DEATH, death)
         journal.flush()
         kernel.generation += 1
@@ -213,8 +217,10 @@ class FakeAgent:
             setattr(kernel, name, value)
         await self.tell({"event": "kernel", "kernel": kernel.info()})
 
-    async def start_kernel(self, kernel: FakeKernel | None = None) -> FakeKernel:
-        """Start a real ipykernel on ipc sockets in the folder, and wait until it answers."""
+    async def start_kernel(
+        self, kernel: FakeKernel | None = None, program: tuple[str, ...] = (ipykernel_start.__file__,)
+    ) -> FakeKernel:
+        """Start ipykernel as agents do, or another `program`, on ipc sockets in the folder; wait until it answers."""
         kernel = kernel or FakeKernel(str(uuid.uuid4()), key=uuid.uuid4().hex)
         self.kernels[kernel.kernel_id] = kernel
         prefix = self.folder / kernel.kernel_id
@@ -233,7 +239,7 @@ class FakeAgent:
             old.unlink()
         file = self.folder / f"{kernel.kernel_id}.json"
         file.write_text(json.dumps(connection))
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", str(file)]
+        command = [sys.executable, *program, "-f", str(file)]
         environment = {**os.environ, "IPYTHONDIR": str(self.folder / "ipython"), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         kernel.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -277,13 +283,17 @@ class FakeHub:
     uploaded: int = 0
     release: asyncio.Event = field(default_factory=asyncio.Event)
     streams: list[Any] = field(default_factory=list)
+    paused: list[str] = field(default_factory=list)
+    thaws: list[str] = field(default_factory=list)
+    on_thaw: Callable[[], Awaitable[bool]] | None = None
+    """Has a workspace go on; when it gives False the hub fails."""
     port: int = 0
     _server: HTTPServer | None = None
 
     async def start(self) -> None:
         application = Application(
             [
-                (r"/internal/(route|activity)", InternalHandler, {"hub": self}),
+                (r"/internal/(route|activity|thaw)", InternalHandler, {"hub": self}),
                 (r"/health/(?:live|ready)", HealthHandler),
                 (r"/user/alice/api/events/subscribe", EventsHandler, {"hub": self}),
                 (r"/upload.*", UploadHandler, {"hub": self}),
@@ -307,16 +317,27 @@ class InternalHandler(RequestHandler):
     def initialize(self, hub: FakeHub) -> None:
         self.hub = hub
 
-    def post(self, what: str) -> None:
+    async def post(self, what: str) -> None:
         assert self.request.headers["X-Kernelhub-Internal"] == TOKEN
         question = json.loads(self.request.body)
         if what == "activity":
             self.hub.reports.append(question)
-            self.finish({"revoked": self.hub.revoked})
+            await self.finish({"revoked": self.hub.revoked, "paused": self.hub.paused})
+            return
+        if what == "thaw":
+            await self._thaw(question["workspace_id"])
             return
         self.hub.questions.append(question)
         refusal = {"kind": "refused", "status": 403, "code": "forbidden", "message": "Forbidden"}
-        self.finish(self.hub.routes.get(question["path"], refusal))
+        await self.finish(self.hub.routes.get(question["path"], refusal))
+
+    async def _thaw(self, workspace_id: str) -> None:
+        self.hub.thaws.append(workspace_id)
+        if self.hub.on_thaw is not None and not await self.hub.on_thaw():
+            self.set_status(500)
+            return
+        self.hub.paused = [each for each in self.hub.paused if each != workspace_id]
+        await self.finish({"thawed": True})
 
 
 class EventsHandler(WebSocketHandler):
@@ -473,9 +494,10 @@ class Rig:
         v1: bool = True,
         session: str | None = None,
         address: str | None = None,
+        principal: str = "sign-in-1",
         **options: Any,
     ) -> AsyncIterator[KernelClient]:
-        path = self.allow_kernel(kernel)
+        path = self.allow_kernel(kernel, principal)
         session = session or uuid.uuid4().hex
         where = address or self.address
         protocols = ["v1.kernel.websocket.jupyter.org"] if v1 else None

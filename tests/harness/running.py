@@ -42,6 +42,8 @@ class RunningHub:
         self.spawner = spawner
         self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="kh-", dir="/tmp"))
         self.environment = {**os.environ, **(environment or {})}
+        # As after an installation: else each start translates four hundred modules anew.
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.output: list[str] = []
         self.address = ""
         self.setup_link: str | None = None
@@ -95,7 +97,7 @@ class RunningHub:
     def child(self, name: str) -> psutil.Process:
         """The process of the ``hub`` or the ``proxy``."""
         assert self._process is not None
-        for child in psutil.Process(self._process.pid).children():
+        for child in _children(self._process.pid):
             with contextlib.suppress(psutil.Error):
                 if name in child.cmdline()[:5]:
                     return child
@@ -190,6 +192,13 @@ class RunningHub:
         if self._process is not None and self._process.poll() is not None and "ready at" not in text:
             raise AssertionError(f"kernelhub serve ended with {self._process.returncode}:\n{text}")
         return re.search(pattern, text)
+
+
+def _children(pid: int) -> Iterator[psutil.Process]:
+    """The children of a process, asked of that alone: to look through all is what a hub that starts would wait for."""
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError, psutil.NoSuchProcess):
+            yield from [psutil.Process(int(number)) for number in file.read_text().split()]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ import pytest
 
 from hub.domain.audit import AuditEvent
 from tests.harness.accounts import Account, add_account, audit
-from tests.harness.client import HubClient, Message, text_of
+from tests.harness.client import HubClient, Message, eventually, text_of
 from tests.harness.course import published
 from tests.harness.plain_http import Answer, ask
 from tests.harness.running import RunningHub, running_hub
@@ -44,14 +45,6 @@ def ada(hub: RunningHub) -> Account:
 async def client(hub: RunningHub, ada: Account) -> AsyncIterator[HubClient]:
     async with HubClient(hub.address, ada.name, ada.token) as client:
         yield client
-
-
-async def eventually(ask: Callable[[], Awaitable[T]], seconds: float = 60.0) -> T:
-    """Ask until the answer is true, and give it."""
-    async with asyncio.timeout(seconds):
-        while not (answer := await ask()):
-            await asyncio.sleep(0.05)
-        return answer
 
 
 async def test_an_idle_kernel_is_shut_and_then_the_empty_workspace_stopped_with_reasons_in_words(
@@ -163,6 +156,38 @@ async def test_a_warning_is_told_and_its_end_can_be_put_off_so_often(
 
     await eventually(culled)
     assert time.monotonic() - put_off_at > 2.5, "not before the time that was promised"
+
+
+async def test_a_hub_that_is_killed_while_a_warning_stands_warns_anew_before_it_ends_anything(
+    hub: RunningHub, client: HubClient, ada: Account
+) -> None:
+    root = add_account(hub, "root2", admin=True)
+    rules, target = f"/hub/api/users/{ada.name}/culling/rules", f"/hub/api/users/{ada.name}/culling"
+
+    async def set_idle(seconds: int | None) -> None:
+        body = {} if seconds is None else {"kernel_idle": seconds}
+        answer = await asyncio.to_thread(ask, hub.address, rules, "PUT", token=root.token, body=body)
+        assert answer.status == 200, answer
+
+    async def warned() -> bool:
+        answer = await asyncio.to_thread(ask, hub.address, target, token=ada.token)
+        decisions = answer.json()["decisions"] if answer.status == 200 else []
+        return any(one["kernel_id"] == kernel_id and one["warned"] for one in decisions)
+
+    async def decided() -> list[AuditEvent]:
+        return await audit(hub, "culling.decided", kernel_id)
+
+    await set_idle(6)
+    kernel_id = (await client.start_session("warned.ipynb"))["kernel"]["id"]
+    await eventually(warned)
+    killed_at = datetime.now(UTC)
+    await asyncio.to_thread(hub.kill, "hub")
+    await eventually(warned)
+    (event,) = await eventually(decided)
+    await set_idle(None)
+    warning = event.details["warning_seconds"]
+    assert warning == 3 and event.details["warned_for_seconds"] >= warning, event
+    assert event.at - killed_at >= timedelta(seconds=warning), "the whole warning, by a hub that lives"
 
 
 async def test_a_background_thread_that_prints_is_use(hub: RunningHub, client: HubClient) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness import notebooks
 from tests.harness.accounts import Account, add_account
 from tests.harness.client import HubClient
 from tests.harness.running import RunningHub, running_hub
@@ -32,17 +33,8 @@ async def client(hub: RunningHub, ada: Account) -> AsyncIterator[HubClient]:
 
 
 async def save(client: HubClient, path: str, *cells: tuple[str, int | None]) -> None:
-    content = {
-        "cells": [
-            {"cell_type": "code", "metadata": {}, "source": source, "outputs": [], "execution_count": count}
-            for source, count in cells
-        ],
-        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-        "nbformat": 4,
-        "nbformat_minor": 4,
-    }
-    body = {"type": "notebook", "format": "json", "content": content}
-    assert (await client.request("PUT", f"api/contents/{path}", body))[0] in (200, 201)
+    content = notebooks.notebook(*(notebooks.cell(source, count=count) for source, count in cells))
+    await notebooks.save(client, path, content)
 
 
 async def state(client: HubClient, path: str) -> Json:

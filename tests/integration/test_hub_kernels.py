@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 import psutil
 import pytest
 
 from tests.harness.accounts import Account, add_account, audit
-from tests.harness.client import HubClient, KernelConnection, Message, text_of
+from tests.harness.client import HubClient, KernelConnection, Message, eventually, text_of
 from tests.harness.running import RunningHub, running_hub
-
-T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +35,6 @@ async def client(hub: RunningHub, ada: Account) -> AsyncIterator[HubClient]:
         yield client
         for kernel in (await client.request("GET", "api/kernels"))[1]:
             await client.request("DELETE", f"api/kernels/{kernel['id']}")
-
-
-async def eventually(ask: Callable[[], Awaitable[T]], seconds: float = 15.0) -> T:
-    """Ask until the answer is true, and give it."""
-    async with asyncio.timeout(seconds):
-        while not (answer := await ask()):
-            await asyncio.sleep(0.03)
-        return answer
 
 
 async def kernel_of(client: HubClient, kernel_id: str) -> Message:

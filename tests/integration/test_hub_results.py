@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
 
 import nbformat
 import pytest
 
+from tests.harness import notebooks
 from tests.harness.accounts import Account, add_account
-from tests.harness.client import HubClient, KernelConnection, Message
+from tests.harness.client import HubClient, KernelConnection, Message, eventually
 from tests.harness.running import RunningHub, running_hub
 
 T = TypeVar("T")
@@ -42,29 +43,13 @@ async def client(hub: RunningHub, ada: Account) -> AsyncIterator[HubClient]:
             await client.request("DELETE", f"api/kernels/{kernel['id']}")
 
 
-async def eventually(ask: Callable[[], Awaitable[T | None]], seconds: float = 30.0) -> T:
-    """Ask until the answer is true, and give it."""
-    async with asyncio.timeout(seconds):
-        while not (answer := await ask()):
-            await asyncio.sleep(0.1)
-        return answer
-
-
 class Notebook:
     """A notebook of Ada's with a kernel: saved as front ends save, read from the disk."""
 
     def __init__(self, client: HubClient, ada: Account, path: str, sources: list[str]) -> None:
         self.client, self.path, self.file = client, path, ada.home / path
-        self.content: Message = {
-            "cells": [
-                {"cell_type": "code", "id": f"cell-{n}", "metadata": {}, "source": text, "outputs": [],
-                 "execution_count": None}
-                for n, text in enumerate(sources)
-            ],
-            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
-            "nbformat": 4,
-            "nbformat_minor": 5,
-        }  # fmt: skip
+        cells = (notebooks.cell(text, id=f"cell-{n}") for n, text in enumerate(sources))
+        self.content: Message = notebooks.notebook(*cells)
 
     async def start(self) -> str:
         """Save it and start its kernel; gives the kernel's id."""
@@ -73,9 +58,7 @@ class Notebook:
         return str(session["kernel"]["id"])
 
     async def save(self, content: Message) -> None:
-        body = {"type": "notebook", "format": "json", "content": content}
-        status, answer = await self.client.request("PUT", f"api/contents/{self.path}", body)
-        assert status in (200, 201), answer
+        await notebooks.save(self.client, self.path, content)
 
     async def opened(self) -> Message:
         """As a front end gets it."""

@@ -8,15 +8,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
+from tests.harness import notebooks
 from tests.harness.accounts import Account, add_account
-from tests.harness.client import HubClient
+from tests.harness.client import HubClient, eventually
+from tests.harness.notebooks import ended, notebook
 from tests.harness.running import RunningHub, running_hub
 
 Json = dict[str, Any]
@@ -40,42 +42,17 @@ async def client(hub: RunningHub, ada: Account) -> AsyncIterator[HubClient]:
 
 
 def cell(source: str, *tags: str) -> Json:
-    metadata = {"tags": list(tags)} if tags else {}
-    return {"cell_type": "code", "metadata": metadata, "source": source, "outputs": [], "execution_count": None}
-
-
-def notebook(*cells: Json, kernel: str = "python3") -> Json:
-    metadata = {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}}
-    return {"cells": list(cells), "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
+    return notebooks.cell(source, tags=tags)
 
 
 async def save(client: HubClient, path: str, *cells: Json, kernel: str = "python3") -> None:
-    body = {"type": "notebook", "format": "json", "content": notebook(*cells, kernel=kernel)}
-    status, answer = await client.request("PUT", f"api/contents/{path}", body)
-    assert status in (200, 201), answer
-
-
-async def eventually(ask: Callable[[], Awaitable[Any]], seconds: float = 30.0) -> Any:
-    async with asyncio.timeout(seconds):
-        while not (answer := await ask()):
-            await asyncio.sleep(0.05)
-        return answer
-
-
-async def ended(client: HubClient, run: Json) -> Json:
-    async def over() -> Json | None:
-        status, seen = await client.request("GET", f"api/kernelhub/runs/{run['id']}")
-        assert status == 200, seen
-        return seen if seen["ended_at"] else None
-
-    result: Json = await eventually(over)
-    return result
+    await notebooks.save(client, path, notebook(*cells, kernel=kernel))
 
 
 async def run(client: HubClient, **body: Any) -> Json:
     status, begun = await client.request("POST", "api/kernelhub/runs", body)
     assert status == 202, begun
-    return await ended(client, begun)
+    return await ended(client, begun["id"])
 
 
 def texts(ada: Account, path: str) -> list[list[str]]:
@@ -111,7 +88,7 @@ async def test_a_run_puts_its_outputs_into_the_notebook_which_is_trusted_and_its
     await save(client, "whole.ipynb", cell("x = 20"), cell("print('hello')\nx + 1"), cell(html))
     begun = (await client.request("POST", "api/kernelhub/runs", {"path": "whole.ipynb"}))[1]
     assert (begun["state"], begun["ended_at"], begun["output"]) == ("starting", None, "whole.ipynb")
-    over = await ended(client, begun)
+    over = await ended(client, begun["id"])
     assert (over["state"], over["cell"], over["total"], over["error"]) == ("succeeded", 3, 3, None)
     assert texts(ada, "whole.ipynb")[:2] == [[], ["hello\n", "21"]]
     _, model = await client.request("GET", "api/contents/whole.ipynb")
@@ -267,7 +244,7 @@ async def test_a_run_that_ended_while_the_hub_was_away_is_found_at_its_start(
 
     await eventually(is_here)
     await asyncio.to_thread(hub.kill, "hub")
-    assert (await ended(client, begun))["state"] == "succeeded"
+    assert (await ended(client, begun["id"]))["state"] == "succeeded"
 
 
 async def test_a_run_that_is_stopped_before_it_begins_leaves_no_kernel(client: HubClient) -> None:
@@ -289,7 +266,7 @@ async def test_a_run_ends_with_its_container(hub: RunningHub, client: HubClient)
     await eventually(runs)
     async with client.http.delete(f"{hub.address}/hub/api/users/ada/server") as answer:
         assert answer.status in (202, 204)
-    over = await ended(client, begun)
+    over = await ended(client, begun["id"])
     # The agent stops its jobs first; whether the hub still hears of that is a matter of milliseconds.
     if over["state"] != "stopped":
         assert over["state"] == "died" and "container ended" in over["error"]["evalue"], over

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.harness import notebooks
 from tests.harness.accounts import Account, add_account
-from tests.harness.client import HubClient
+from tests.harness.client import HubClient, eventually
+from tests.harness.notebooks import ended
 from tests.harness.running import RunningHub, running_hub
 from tests.integration.images import minimal_image
 
@@ -39,9 +41,7 @@ async def client(hub: RunningHub, ada: Account) -> AsyncIterator[HubClient]:
 
 
 def cell(source: str, *outputs: Json, count: int | None = 1) -> Json:
-    return {
-        "cell_type": "code", "metadata": {}, "source": source, "outputs": list(outputs), "execution_count": count,
-    }  # fmt: skip
+    return notebooks.cell(source, *outputs, count=count)
 
 
 def printed(text: str) -> Json:
@@ -49,26 +49,7 @@ def printed(text: str) -> Json:
 
 
 async def save(client: HubClient, path: str, *cells: Json) -> None:
-    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    content = {"cells": list(cells), "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
-    body = {"type": "notebook", "format": "json", "content": content}
-    assert (await client.request("PUT", f"api/contents/{path}", body))[0] in (200, 201)
-
-
-async def eventually(ask: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
-    async with asyncio.timeout(seconds):
-        while not (answer := await ask()):
-            await asyncio.sleep(0.05)
-        return answer
-
-
-async def ended(client: HubClient, run_id: str) -> Json:
-    async def over() -> Json | None:
-        _, seen = await client.request("GET", f"api/kernelhub/runs/{run_id}")
-        return seen if seen["ended_at"] else None
-
-    result: Json = await eventually(over)
-    return result
+    await notebooks.save(client, path, notebooks.notebook(*cells))
 
 
 async def verified(client: HubClient, path: str) -> Json:

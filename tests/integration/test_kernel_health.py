@@ -19,6 +19,7 @@ from tests.harness.containers import containers
 from tests.harness.plain_http import ask
 from tests.harness.running import RunningHub, eventually, running_hub
 from tests.integration.images import minimal_image, require_engine
+from tests.integration.test_hub_farewell import of, stop_container, told_until_the_end
 
 pytestmark = pytest.mark.docker
 
@@ -239,9 +240,27 @@ def test_a_cell_in_a_container_that_is_killed_is_told_why_and_none_is_left_runni
 def test_a_stop_by_somebody_in_charge_is_told_with_their_reason(hub: RunningHub, ada: Account, root: Account) -> None:
     kernel = Kernel(hub, ada)
     eventually(lambda: kernel.state() == "idle", what="an idle kernel")
-    assert ask(hub.address, "/hub/api/users/ada/server", "DELETE", token=root.token, seconds=30).status == 204
+    told, closed = asyncio.run(watch_stop(hub, ada, kernel, root))
+    reason = "stopped by an administrator"
+    assert told == [
+        ("iopub", "error", reason),
+        ("shell", "execute_reply", reason),
+        ("iopub", "status", "idle"),
+    ], "and no KeyboardInterrupt"
+    assert closed == 1012
     model = kernel.model()
-    assert (model["execution_state"], model["reason"]) == ("dead", "stopped by an administrator")
+    assert (model["execution_state"], model["reason"]) == ("dead", reason)
+
+
+async def watch_stop(hub: RunningHub, ada: Account, kernel: Kernel, root: Account) -> tuple[list[Any], Any]:
+    """Run a cell, have somebody else stop the container; gives what the cell was told until the close, and that."""
+    async with HubClient(hub.address, ada.name, token=ada.token) as client, client.kernel(kernel.id) as connection:
+        cell = await connection.send("execute_request", execute("import time; print('begun'); time.sleep(300)"))
+        while (await connection.receive())[1]["header"]["msg_type"] != "stream":
+            pass
+        watching = asyncio.ensure_future(told_until_the_end(connection))
+        await stop_container(hub, root)
+        return of(await watching, cell), connection.socket.close_code
 
 
 def test_a_kernel_that_its_user_shut_down_never_was(hub: RunningHub, ada: Account) -> None:

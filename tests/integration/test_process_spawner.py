@@ -11,7 +11,7 @@ import pytest
 from hub.errors import StartFailed
 from hub.spawn import proc
 from hub.spawn.folders import Folders
-from hub.spawn.process import WORKSPACE_VARIABLE
+from hub.spawn.process import NICENESS, WORKSPACE_VARIABLE
 from tests.contract.spawner_worlds import process_world
 
 ORPHAN_MAKER = """
@@ -47,6 +47,14 @@ async def test_the_hubs_settings_and_secrets_are_not_handed_on(data_dir: Path, m
     environment = Path(f"/proc/{container_id.partition('-')[0]}/environ").read_bytes()
     assert b"secret" not in environment
     assert f"HOME={spec.home_folder}".encode() in environment.split(b"\0")
+    await world.clean()
+
+
+async def test_kernels_give_way_to_the_hub(data_dir: Path) -> None:
+    world = process_world(data_dir)
+    container_id = await world.spawner.start(world.spec())
+    pid = int(container_id.partition("-")[0])
+    assert os.getpriority(os.PRIO_PROCESS, pid) == max(os.getpriority(os.PRIO_PROCESS, 0), NICENESS)
     await world.clean()
 
 

@@ -3,55 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import json
 import struct
-import uuid
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
-import zmq
-import zmq.asyncio
 
 from tests.harness.proxy_process import World, run_world, until_read
 from tests.harness.proxy_rig import FakeKernel, text_of
-
-MIB = 1024 * 1024
-KEY = "key"
-
-
-def signed(msg_type: str, content: dict[str, Any], parent: str = "p", key: str = KEY) -> list[bytes]:
-    """The frames of a message of the kernel, from the delimiter on."""
-    header = {"msg_id": uuid.uuid4().hex, "msg_type": msg_type, "session": "k", "version": "5.3"}
-    parts = [json.dumps(part).encode() for part in (header, {"msg_id": parent}, {}, content)]
-    signature = hmac.new(key.encode(), b"".join(parts), hashlib.sha256).hexdigest().encode()
-    return [b"<IDS|MSG>", signature, *parts]
-
-
-class StandIn:
-    """A kernel made of sockets: it publishes what a test wants."""
-
-    def __init__(self, folder: Path, kernel: FakeKernel) -> None:
-        self._context = zmq.asyncio.Context()
-        self.sockets = {}
-        for number, kind in ((1, zmq.ROUTER), (2, zmq.XPUB), (3, zmq.ROUTER), (4, zmq.ROUTER)):
-            self.sockets[number] = self._context.socket(kind)
-            self.sockets[number].sndhwm = 0
-            self.sockets[number].bind(f"ipc://{folder}/{kernel.kernel_id}-{number}")
-
-    async def welcome(self) -> None:
-        """Wait for a subscription and greet it."""
-        await asyncio.wait_for(self.sockets[2].recv(), 10)
-        await self.sockets[2].send_multipart(signed("iopub_welcome", {"subscription": ""}))
-
-    async def publish(self, frames: list[bytes]) -> None:
-        await self.sockets[2].send_multipart([b"topic", *frames])
-
-    def close(self) -> None:
-        self._context.destroy(0)
+from tests.harness.stand_in import MIB, StandIn, fake_kernel, packed, signed, standing_in
 
 
 @pytest.fixture
@@ -61,17 +20,14 @@ async def world() -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def kernel(world: World) -> FakeKernel:
-    kernel = FakeKernel(str(uuid.uuid4()), key=KEY)
-    world.agent.kernels[kernel.kernel_id] = kernel
-    return kernel
+def kernel(world: World) -> FakeKernel:
+    return fake_kernel(world)
 
 
 @pytest.fixture
 async def stand_in(world: World, kernel: FakeKernel) -> AsyncIterator[StandIn]:
-    stand_in = StandIn(world.folder, kernel)
-    yield stand_in
-    stand_in.close()
+    async with standing_in(world, kernel) as stand_in:
+        yield stand_in
 
 
 async def test_a_flood_of_prints_arrives_whole_and_in_order(world: World) -> None:
@@ -167,8 +123,7 @@ async def test_a_nesting_bomb_breaks_nothing(world: World, kernel: FakeKernel, s
         parts[place] = b'{"a":' * 20_000 + b"1" + b"}" * 20_000
         if place < 2:
             parts[place] = b"[" * 30_000
-        signature = hmac.new(KEY.encode(), b"".join(parts), hashlib.sha256).hexdigest().encode()
-        return [b"<IDS|MSG>", signature, *parts]
+        return packed(*parts)
 
     async with world.connect(kernel, v1=False) as client:
         await stand_in.welcome()

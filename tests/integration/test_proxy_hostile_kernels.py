@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
 import statistics
 import uuid
@@ -18,8 +16,8 @@ import zmq
 
 from tests.harness.proxy_process import World, run_world, until_read
 from tests.harness.proxy_rig import FakeKernel, KernelClient
+from tests.harness.stand_in import MIB, StandIn, fake_kernel, packed, signed, standing_in
 from tests.integration.test_attack_zmtp import peak_growth
-from tests.integration.test_proxy_floods import KEY, MIB, StandIn, signed
 
 READERS = 20
 DEEP = 100_000
@@ -32,22 +30,14 @@ async def world() -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def kernel(world: World) -> FakeKernel:
-    kernel = FakeKernel(str(uuid.uuid4()), key=KEY)
-    world.agent.kernels[kernel.kernel_id] = kernel
-    return kernel
+def kernel(world: World) -> FakeKernel:
+    return fake_kernel(world)
 
 
 @pytest.fixture
 async def stand_in(world: World, kernel: FakeKernel) -> AsyncIterator[StandIn]:
-    stand_in = StandIn(world.folder, kernel)
-    yield stand_in
-    stand_in.close()
-
-
-def packed(*parts: bytes) -> list[bytes]:
-    """A signed message of these parts, whatever they are."""
-    return [b"<IDS|MSG>", hmac.new(KEY.encode(), b"".join(parts), hashlib.sha256).hexdigest().encode(), *parts]
+    async with standing_in(world, kernel) as stand_in:
+        yield stand_in
 
 
 async def round_trips(client: KernelClient, count: int) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import socket
+import struct
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -203,6 +205,22 @@ async def test_a_restart_while_nobody_looked_ends_the_cell_and_goes_on(rig: Rig,
         assert text_of(await again.execute("print('anew')")) == "anew\n"
 
 
+async def test_a_restart_that_was_asked_for_while_the_client_was_away_ends_its_cell_without_an_error(
+    rig: Rig, kernel: FakeKernel
+) -> None:
+    async with rig.connect(kernel, session="s") as client:
+        msg_id = await start(client, "import time; print('on', flush=True); time.sleep(60)")
+        await client.until(lambda m: text_of([m]) == "on\n")
+        request = next(m["parent_header"] for m in client.seen if m["header"]["msg_type"] == "stream")
+    await rig.agent.die(kernel, request, "restarted", asked=True)
+    await rig.agent.start_kernel(kernel)
+    async with rig.connect(kernel, session="s") as again:
+        messages = await back(client, again).answers(msg_id)
+        assert [m["content"]["status"] for m in messages if m["channel"] == "shell"] == ["aborted"]
+        assert "error" not in kinds(again, msg_id)
+        assert text_of(await again.execute("print('anew')")) == "anew\n"
+
+
 async def test_a_death_before_the_clients_eyes_is_told_after_the_last_words(rig: Rig, kernel: FakeKernel) -> None:
     async with rig.connect(kernel, session="s") as client:
         msg_id = await start(client, "import time; print('last words', flush=True); time.sleep(60)")
@@ -235,6 +253,28 @@ async def test_sessions_are_reported_and_how_they_ended(rig: Rig, kernel: FakeKe
     before = len(rig.hub.reports)
     await eventually(lambda: len(rig.hub.reports) > before + 1)
     assert not rig.hub.reports[-1]["ended"]
+
+
+async def test_a_connection_that_breaks_is_told_from_one_that_is_closed(rig: Rig, kernel: FakeKernel) -> None:
+    """After one that broke, the page comes back: nobody may write its notebook meanwhile."""
+    for way in ("reset", "eof", "goodbye"):
+        async with rig.connect(kernel, session=way) as client:
+            await client.execute("1")
+            transport = client.socket.transport
+            if way == "reset":
+                transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
+            if way == "goodbye":
+                transport.write(b"\x88\x80\0\0\0\0")  # what close() in a browser sends
+                await asyncio.wait_for(client.socket.wait_closed(), 10)
+            transport.abort()
+
+    def ended() -> dict[str, str]:
+        return {each["session"]: each["how"] for report in rig.hub.reports for each in report.get("ended", [])}
+
+    await eventually(lambda: len(ended()) == 3)
+    assert ended() == {"reset": "dropped", "eof": "dropped", "goodbye": "closed"}
 
 
 ASK = "print('hello ' + input('name? '))"

@@ -111,6 +111,23 @@ def test_long_paths_are_warned_of() -> None:
     assert doctor.check_paths(Path("/" + "x" * 90)).level == "warn"
 
 
+@pytest.mark.parametrize(
+    ("can_pause", "gives_back", "is_wanted", "level", "words"),
+    [
+        (True, True, True, "ok", "give back"),
+        (True, False, True, "ok", "keep their memory"),
+        (False, True, True, "warn", "cannot be paused"),
+        (False, True, False, "ok", "cannot be paused"),
+    ],
+)
+def test_whether_idle_containers_can_be_paused_is_said(
+    can_pause: bool, gives_back: bool, is_wanted: bool, level: str, words: str
+) -> None:
+    check = doctor.check_pause(can_pause, gives_back, is_wanted)
+    assert check.level == level and words in check.finding
+    assert (check.advice is None) is (level == "ok")
+
+
 async def test_an_engine_that_is_required_and_silent_fails_and_nothing_is_made(data_dir: Path) -> None:
     folder = data_dir / "not-there-yet"
     settings = Settings(data_dir=folder, spawner="docker", docker_url=f"unix://{data_dir}/no-engine.sock")

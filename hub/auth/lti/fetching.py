@@ -9,20 +9,26 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-
+from hub.auth.lti.public_addresses import is_public
 from hub.auth.oidc.errors import ProviderSilent
 from hub.auth.oidc.strict_json import InvalidJson, loads_object
 from hub.config.providers import is_safe_address
 from hub.domain.lti import Platform
 from hub.errors import PlatformSilent
+from proxy.kit.lazy import lazily
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from hub.auth.lti import public_resolver
+else:
+    aiohttp = lazily("aiohttp")  # most hubs have no platform
+    public_resolver = lazily("hub.auth.lti.public_resolver")
 
 SECONDS = 15.0
 MAX_BYTES = 2 * 1024 * 1024
@@ -104,7 +110,7 @@ class Fetcher:
 
     def _session(self, known: bool) -> aiohttp.ClientSession:
         if known not in self._sessions:
-            resolver = None if known else _PublicOnly()
+            resolver = None if known else public_resolver.PublicOnly()
             self._sessions[known] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(resolver=resolver, limit=20),
                 trust_env=False,
@@ -112,26 +118,6 @@ class Fetcher:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._sessions[known]
-
-
-class _PublicOnly(AbstractResolver):
-    """Finds only public addresses; what was found is what is connected to, so no second answer can differ."""
-
-    def __init__(self) -> None:
-        self._inner = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """See AbstractResolver. Raises OSError when nothing public is left."""
-        found = [each for each in await self._inner.resolve(host, port, family) if is_public(each["host"])]
-        if not found:
-            raise OSError(f"{host} has no public address")
-        return found
-
-    async def close(self) -> None:
-        """See AbstractResolver."""
-        await self._inner.close()
 
 
 def hosts_of(platform: Platform) -> frozenset[str]:
@@ -146,14 +132,6 @@ def origin_of(address: str) -> str:
         return ""
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc}".lower()
-
-
-def is_public(number: str) -> bool:
-    """Whether an IP address is one of the public internet."""
-    try:
-        return ipaddress.ip_address(number.partition("%")[0]).is_global
-    except ValueError:
-        return False
 
 
 def _is_private_number(host: str) -> bool:

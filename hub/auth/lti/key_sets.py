@@ -6,16 +6,22 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hub.auth.lti.fetching import Fetcher, hosts_of
 from hub.auth.oidc.errors import NotBelieved, ProviderSilent
-from hub.auth.oidc.keys import read_keys
-from hub.auth.oidc.signed import PublicKey, Unverified, choose_key
 from hub.domain.lti import Platform, PlatformId
 from hub.errors import HubError, PlatformSilent
 from hub.store.engine import Store
 from proxy.kit.clock import Clock
+from proxy.kit.lazy import lazily
+
+if TYPE_CHECKING:
+    from hub.auth.oidc import keys as key_sets
+    from hub.auth.oidc import signed
+    from hub.auth.oidc.signed import PublicKey, Unverified
+else:
+    key_sets, signed = lazily("hub.auth.oidc.keys"), lazily("hub.auth.oidc.signed")
 
 log = logging.getLogger(__name__)
 
@@ -55,22 +61,22 @@ class KeySets:
             await self._fetch(platform, known)
         if self._age(known) > STALE:
             raise PlatformSilent("The learning platform's keys cannot be fetched at the moment. Please try again.")
-        key = choose_key(token, known.keys)
+        key = signed.choose_key(token, known.keys)
         if key is None:
             await self._fetch(platform, known)
-            key = choose_key(token, known.keys)
+            key = signed.choose_key(token, known.keys)
         if key is None:
             raise NotBelieved("signed with a key that the platform does not have")
         return key
 
     async def test(self, platform: Platform) -> int:
         """Fetch a platform's keys now; how many can be used. Raises PlatformSilent."""
-        return len(read_keys(await self._ask(platform)))
+        return len(key_sets.read_keys(await self._ask(platform)))
 
     def _of(self, platform: Platform) -> _Known:
         known = self._known.get(platform.id)
         if known is None or known.address != platform.jwks_url:
-            keys = read_keys(platform.keys) if platform.keys else []
+            keys = key_sets.read_keys(platform.keys) if platform.keys else []
             known = _Known(platform.jwks_url, keys, platform.keys_at if platform.keys else None)
             self._known[platform.id] = known
         return known
@@ -87,7 +93,7 @@ class KeySets:
             known.tried_at = now
             try:
                 document = await self._ask(platform)
-                known.keys, known.fetched_at = read_keys(document), now
+                known.keys, known.fetched_at = key_sets.read_keys(document), now
             except (PlatformSilent, ProviderSilent) as error:
                 log.warning("the keys of the platform %s could not be fetched: %s", platform.name, error)
                 return

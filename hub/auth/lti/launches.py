@@ -15,20 +15,25 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from hub.auth.digests import MAX_SECRET_CHARS, digest_of, new_secret
 from hub.auth.lti.claims import LEEWAY_SECONDS, Launch, judge, read_launch
 from hub.auth.lti.key_sets import KeySets
 from hub.auth.oidc.errors import NotBelieved
-from hub.auth.oidc.signed import read_header, verify
 from hub.domain.audit import AuditEvent
 from hub.domain.lti import Platform
 from hub.errors import HubError, LaunchRefused, NotFound
 from hub.store.engine import Store
 from hub.store.sign_in_attempts import SignInAttempt
 from proxy.kit.clock import Clock
+from proxy.kit.lazy import lazily
+
+if TYPE_CHECKING:
+    from hub.auth.oidc import signed as tokens
+else:
+    tokens = lazily("hub.auth.oidc.signed")
 
 log = logging.getLogger(__name__)
 
@@ -127,8 +132,8 @@ class Launches:
         if cookie is None or not hmac.compare_digest(digest_of(cookie).hex(), expected):
             raise CookieMissing(platform, dict(attempt.data["retry"]))
         try:
-            unverified = read_header(token, ALGORITHMS)
-            signed = verify(unverified, await self._key_sets.key_for(platform, unverified))
+            unverified = tokens.read_header(token, ALGORITHMS)
+            signed = tokens.verify(unverified, await self._key_sets.key_for(platform, unverified))
         except NotBelieved as error:
             log.info("a launch of %s is not believed: %s", platform.name, error)
             raise _refused(error) from error

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
-
-from joserfc import jwt
-from joserfc.jwk import RSAKey
+from typing import TYPE_CHECKING, Any
 
 from hub.auth.secrets import Secrets
 from hub.domain.audit import AuditEvent
@@ -16,6 +13,12 @@ from hub.domain.ids import new_id
 from hub.domain.lti import ToolKey
 from hub.store.engine import Store
 from proxy.kit.clock import Clock
+from proxy.kit.lazy import lazily
+
+if TYPE_CHECKING:
+    from joserfc import jwk, jwt
+else:
+    jwk, jwt = lazily("joserfc.jwk"), lazily("joserfc.jwt")
 
 ALGORITHM = "RS256"
 PURPOSE = "lti.key"
@@ -31,7 +34,7 @@ class ToolKeys:
         self._store = store
         self._clock = clock
         self._secrets = secrets
-        self._signing: tuple[str, RSAKey] | None = None
+        self._signing: tuple[str, jwk.RSAKey] | None = None
 
     async def key_set(self) -> dict[str, Any]:
         """The public keys, as platforms fetch them."""
@@ -69,12 +72,12 @@ class ToolKeys:
     async def _make(self) -> ToolKey:
         key_id = new_id()
         parameters: Any = {"kid": key_id, "use": "sig", "alg": ALGORITHM}
-        key = await asyncio.to_thread(RSAKey.generate_key, _BITS, parameters, private=True)
+        key = await asyncio.to_thread(jwk.RSAKey.generate_key, _BITS, parameters, private=True)
         sealed = self._secrets.seal(PURPOSE, key.as_pem(private=True).decode())
         return ToolKey(key_id, key.as_dict(private=False), sealed, self._clock.now())
 
-    def _opened(self, key: ToolKey) -> RSAKey:
+    def _opened(self, key: ToolKey) -> jwk.RSAKey:
         """The private key; only the one in use is kept in memory."""
         if self._signing is None or self._signing[0] != key.id:
-            self._signing = (key.id, RSAKey.import_key(self._secrets.open(PURPOSE, key.private)))
+            self._signing = (key.id, jwk.RSAKey.import_key(self._secrets.open(PURPOSE, key.private)))
         return self._signing[1]

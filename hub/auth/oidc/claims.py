@@ -19,6 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwt import JWTClaimsRegistry
 
 from hub.auth.oidc.errors import NotBelieved
+from hub.auth.oidc.kinds import TENANT
 from hub.auth.oidc.signed import Signed
 
 LEEWAY_SECONDS = 60
@@ -27,8 +28,6 @@ MAX_AGE_SECONDS = 600
 """Older tokens do not count: one is made for a sign-in that is under way."""
 MAX_SUBJECT_CHARS = 255
 MAX_LIFETIME_SECONDS = 3600
-TENANT = "{tenantid}"
-"""What Microsoft announces in place of a tenant in the issuer of several."""
 LOGOUT_TYPES = ("", "jwt", "logout+jwt")
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 _TENANT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")

@@ -9,14 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import msgspec
 
 from hub.auth.oidc.errors import ProviderSilent
 from hub.auth.oidc.strict_json import InvalidJson, loads_object
 from hub.config.providers import is_safe_address
+from proxy.kit.lazy import lazily
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = lazily("aiohttp")  # most hubs have no provider
 
 SECONDS = 10.0
 MAX_BYTES = 512 * 1024

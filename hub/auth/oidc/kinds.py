@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from hub.auth.oidc.claims import TENANT
 from hub.config.providers import PUBLIC_TENANTS, Provider
 
 GITHUB = "https://github.com"
+TENANT = "{tenantid}"
+"""What Microsoft announces in place of a tenant in the issuer of several."""
 _PERSONAL_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
 _CHOOSE = "select_account"
 _OPENID = ("openid", "profile", "email")

@@ -9,17 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hub.auth.arrivals import Assertion
 from hub.auth.digests import MAX_SECRET_CHARS, digest_of, new_secret
-from hub.auth.oidc.connect import Connect, Parts
 from hub.auth.oidc.errors import Declined, NotAllowed, NotBelieved, ProviderError, ProviderSilent
 from hub.auth.oidc.fetching import Fetcher
-from hub.auth.oidc.github import GitHub
 from hub.auth.oidc.kinds import Kind, kind_of
 from hub.auth.oidc.mapping import assertion_of
-from hub.auth.oidc.tokens import Client
 from hub.auth.oidc.way import Attempt, Told
 from hub.auth.refusals import Lines
 from hub.auth.secrets import Secrets, SecretUnreadable
@@ -32,6 +29,15 @@ from hub.errors import BadRequest, Forbidden, LinkExpired, NotAdmitted, NotFound
 from hub.store.engine import Store
 from hub.store.sign_in_attempts import SignInAttempt
 from proxy.kit.clock import Clock
+from proxy.kit.lazy import lazily
+
+if TYPE_CHECKING:
+    from hub.auth.oidc import connect, github, tokens
+    from hub.auth.oidc.connect import Connect
+    from hub.auth.oidc.github import GitHub
+else:  # most hubs have no provider
+    connect, github = lazily("hub.auth.oidc.connect"), lazily("hub.auth.oidc.github")
+    tokens = lazily("hub.auth.oidc.tokens")
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +96,10 @@ class Providers:
         for name, provider in self._providers.items():
             self._kinds[name] = kind = kind_of(provider)
             try:
-                parts = Parts(provider, kind, Client(provider), self._fetcher, clock)
+                parts = connect.Parts(provider, kind, tokens.Client(provider), self._fetcher, clock)
             except ValueError as error:
                 raise ConfigError(f"providers.{name}: {error}") from error
-            self._ways[name] = GitHub(parts) if provider.kind == "github" else Connect(parts)
+            self._ways[name] = github.GitHub(parts) if provider.kind == "github" else connect.Connect(parts)
 
     async def close(self) -> None:
         """Close the connections to providers."""
@@ -168,7 +174,7 @@ class Providers:
         It counts once. Raises BadRequest when it is not believed, NotFound for no such provider.
         """
         way = self._way(name)
-        if not isinstance(way, Connect):
+        if not isinstance(way, connect.Connect):
             raise NotFound("This provider sends no logout messages.")
         try:
             notice = await way.logout_notice(token)

@@ -55,7 +55,7 @@ class HomePage(PageHandler):
             sign_ins=await services.sign_ins.list(user),
             standing=await services.quotas.standing(user),
             tokens=await services.tokens.list(user),
-            figures=await self.figures(),
+            figures=await self.figures(is_opened=True),
             past=await my_past(services, user),
             past_views=await self.past_views(),
             **await self.containers(),
@@ -70,11 +70,12 @@ class HomePage(PageHandler):
         async with self.services.store.reading() as unit:
             return await unit.views.list_for(self.identity.user.id, 5)
 
-    async def figures(self) -> dict[str, str]:
+    async def figures(self, *, is_opened: bool = False) -> dict[str, str]:
         """The page's changing figures: what each container uses, and what the files take."""
         live, user, template = self.services.live, self.identity.user, macros("_my_figures.html")
         shown = {f"use-{place.workspace.id}": template.use(place) for place in await live.places_of(user.id)}
-        shown["size"] = template.size_of(live.sizes.find(user), self.services.clock.now())
+        size = await live.sizes.look(user) if is_opened else live.sizes.find(user)
+        shown["size"] = template.size_of(size, self.services.clock.now())
         return shown
 
 
@@ -117,7 +118,7 @@ def _outline(place: Place) -> object:
     kernels = [
         (seen.kernel.id, seen.health.state, seen.health.words, seen.serves, seen.connections) for seen in place.kernels
     ]
-    return place.workspace.state, kernels, place.is_silent
+    return place.workspace.state, place.workspace.paused_at, kernels, place.is_silent
 
 
 def _warnings(services: Services, place: Place) -> object:

@@ -108,6 +108,7 @@ async def my_containers(services: Services, user: User) -> dict[str, Any]:
             services,
             [workspace.id for workspace in shown],
             {kernel.model.kernel.id: kernel.uses[0].name for kernel in kernels if kernel.uses},
+            [each.model.kernel for each in kernels],
         ),
         "missing": await services.kernelspecs.problems(user),
     }

@@ -68,11 +68,12 @@ class PersonPage(AdminPage):
             memberships = await unit.groups.memberships_for(person.id)
             lives = await unit.lives.list_for(person.id, limit=20)
             sessions = await unit.sessions.list_for(person.id)
+            kernels = await unit.kernels.list_for(person.id)
             groups = await unit.groups.page(0, 500) if is_admin else []
         inside = {membership.group.id for membership in memberships}
         workspaces = await services.workspaces.list_for(person)
         names = {session.kernel_id: session.path or session.name for session in sessions}
-        ends = ends_of(services, [workspace.id for workspace in workspaces], names)
+        ends = ends_of(services, [workspace.id for workspace in workspaces], names, kernels)
         self.show(
             "person.html",
             error.status if error else 200,
@@ -83,7 +84,7 @@ class PersonPage(AdminPage):
             memberships=memberships,
             groups=[group for group in groups if group.id not in inside],
             lives=lives,
-            size=services.live.sizes.find(person),
+            size=await services.live.sizes.look(person),
             roles=services.authority.role_names,
             grace=services.departures.rules.grace,
             may_change=is_admin,

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import yaml
 
 from hub.http.handler import Access, Over
 from hub.web.api.base import ApiHandler
 from hub.web.page import PageHandler
+from proxy.kit.lazy import lazily
+
+if TYPE_CHECKING:
+    import yaml
+else:
+    yaml = lazily("yaml")
 
 FILE = Path(__file__).with_name("openapi.yaml")
 _METHODS = ("get", "post", "put", "patch", "delete")

@@ -83,7 +83,7 @@ class StopServer(msgspec.Struct, frozen=True):
 
 
 class ServerModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A workspace, in JupyterHub's words, and in ours its `state` and why it stopped."""
+    """A workspace, in JupyterHub's words, and in ours its `state`, why it stopped, and since when it is paused."""
 
     name: str
     display_name: str
@@ -99,6 +99,7 @@ class ServerModel(msgspec.Struct, frozen=True, kw_only=True):
     user_options: dict[str, str]
     kernelhub_state: str
     stop_reason: str | None = None
+    kernelhub_paused: datetime | None = None
 
 
 class UserModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

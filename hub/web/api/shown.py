@@ -93,6 +93,7 @@ class View:
             user_options={"profile": workspace.profile},
             kernelhub_state=workspace.state.value,
             stop_reason=workspace.stop_reason,
+            kernelhub_paused=workspace.paused_at,
         )
 
     async def groups(self, unit: Unit, groups: Sequence[Group]) -> list[GroupModel]:

@@ -6,38 +6,9 @@
 const assert = require('node:assert/strict');
 const { randomUUID } = require('node:crypto');
 const nodeFetch = require('node-fetch');
-const WebSocket = require('ws');
-const {
-  ContentsManager, KernelManager, KernelSpecManager, ServerConnection, SessionManager
-} = require('@jupyterlab/services');
+const { ContentsManager, KernelManager, KernelSpecManager, SessionManager } = require('@jupyterlab/services');
+const { parseUri, settingsFor } = require('./editor');
 const { address, baseUrl, check, password, run, token, until, user } = require('./harness');
-
-// Only a path that is exactly /lab or /tree is taken off the address; the token comes from its query.
-function parseUri(uri) {
-  const url = new URL(uri);
-  const path = /^\/(lab|tree)\/?$/.test(url.pathname) ? '/' : url.pathname;
-  return { base: `${url.origin}${path.endsWith('/') ? path : `${path}/`}`, token: url.searchParams.get('token') || '' };
-}
-
-function settingsFor(uri) {
-  const parsed = parseUri(uri);
-  class EditorSocket extends WebSocket {
-    constructor(url, protocols) {
-      super(url, protocols, { headers: { Authorization: `token ${parsed.token}` } });
-    }
-  }
-  return ServerConnection.makeSettings({
-    baseUrl: parsed.base,
-    wsUrl: parsed.base.replace(/^http/, 'ws'),
-    token: parsed.token,
-    appendToken: true,
-    init: { cache: 'no-store', credentials: 'same-origin' },
-    fetch: nodeFetch,
-    Request: nodeFetch.Request,
-    Headers: nodeFetch.Headers,
-    WebSocket: EditorSocket
-  });
-}
 
 const api = (path, init = {}, by = token) =>
   nodeFetch(`${address}/hub/api${path}`, {

@@ -17,6 +17,9 @@ from tests.harness.accounts import Account, add_account
 from tests.harness.client import HubClient
 from tests.harness.running import RunningHub
 
+AT_ONCE = 4
+"""So many kernels of a crowd start at a time."""
+
 
 @dataclass
 class Busy:
@@ -54,19 +57,23 @@ async def crowd(
 ) -> AsyncIterator[list[Busy]]:
     """`kernels` kernels of several users, each with a variable and a front end at `address` (without: the hub's)."""
     names = [f"{prefix}{number}-{secrets.token_hex(3)}" for number in range(min(users, kernels))]
-    accounts = [await asyncio.to_thread(add_account, hub, name) for name in names]
+    accounts = await asyncio.gather(*(asyncio.to_thread(add_account, hub, name) for name in names))
+    turns = asyncio.Semaphore(AT_ONCE)
     made: list[Busy] = []
-    try:
-        for number in range(kernels):
-            account = accounts[number % len(accounts)]
-            name = f"{prefix}-{number}"
+
+    async def make(number: int) -> Busy:
+        async with turns:
+            account, name = accounts[number % len(accounts)], f"{prefix}-{number}"
             kernel_id = await start_kernel(hub, account, f"{name}.ipynb")
             front_end = FrontEnd(address or hub.address, account.name, account.token, kernel_id)
             busy = Busy(account, name, kernel_id, await front_end.open(), (0, 0.0))
+            made.append(busy)
             said = await front_end.run(f"import os; x = {number} * 1000; print(os.getpid())")
             busy.process = identity(psutil.Process(int(printed(said))))
-            made.append(busy)
-        yield made
+            return busy
+
+    try:
+        yield await asyncio.gather(*map(make, range(kernels)))
     finally:
         await asyncio.gather(*(busy.front_end.close() for busy in made), return_exceptions=True)
 

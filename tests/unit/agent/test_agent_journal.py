@@ -252,6 +252,39 @@ def test_an_end_that_was_asked_for_prints_nothing(witness: Witness, tmp_path: Pa
     assert death.note is not None and death.note["asked"] is True
 
 
+def types_of(found: list[Record], msg_id: str) -> list[str]:
+    parents = [(r, json.loads(r.parts[1])) for r in found if r.kind == Kind.MESSAGE]
+    return [json.loads(r.parts[0])["msg_type"] for r, parent in parents if parent.get("msg_id") == msg_id]
+
+
+def test_a_cell_that_somebody_else_ends_is_told_why_and_not_how(witness: Witness, tmp_path: Path) -> None:
+    witness.begin(1)
+    witness.hear([BUSY, INPUT, printed("before")], 1.0)
+    assert not witness.is_parting
+    witness.part("stopped by an administrator")
+    forced = message("error", {"ename": "KeyboardInterrupt", "evalue": "", "traceback": []})
+    witness.hear([printed("tidied up"), forced, IDLE], 1.1)
+    refused = {**PARENT, "msg_id": "refused"}
+    witness.hear([message("status", {"execution_state": state}, refused) for state in ("busy", "idle")], 1.2)
+    late = {**PARENT, "msg_id": "late"}
+    witness.hear([message("status", {"execution_state": "busy"}, late)], 1.3)
+    witness.hear([message("execute_input", {"code": "1", "execution_count": 2}, late)], 1.3)
+    assert witness.is_parting
+    witness.end(Death(1, "stopped by an administrator", -15, True, False, True), 2.0)
+    found = records(tmp_path)
+    assert types_of(found, PARENT["msg_id"]) == ["status", "execute_input", "stream", "stream", "error", "status"]
+    assert types_of(found, "refused") == ["status", "status"], "it did not run"
+    assert types_of(found, "late") == ["status", "execute_input", "error", "status"]
+    errors = [json.loads(r.parts[3]) for r in found if r.kind == Kind.MESSAGE and b'"error"' in r.parts[0]]
+    assert [(error["ename"], error["evalue"]) for error in errors] == [
+        ("KernelStopped", "stopped by an administrator")
+    ] * 2
+    assert errors[0]["traceback"] == ["The kernel was ended while this cell ran: stopped by an administrator"]
+    witness.begin(2)
+    witness.hear([BUSY, forced], 3.0)
+    assert records(tmp_path)[-1].parts == forced, "the next process speaks for itself"
+
+
 def test_what_is_remembered_of_running_cells_is_bounded(witness: Witness, tmp_path: Path) -> None:
     witness.begin(1)
     huge = {**PARENT, "msg_id": "huge", "username": "x" * 20_000}

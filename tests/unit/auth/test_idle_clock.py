@@ -69,3 +69,20 @@ async def test_a_jump_ends_no_sign_in_and_idleness_does_as_before(
     assert await sign_ins.live(both) == both
     clock.advance(timedelta(hours=2))
     assert await sign_ins.live(both) == {used.id}, "idle for nine hours, and for two"
+
+
+async def test_a_sign_in_that_is_written_while_the_clock_jumps_does_not_end(store: Store, clock: JumpingClock) -> None:
+    """It was stamped before the jump, and its transaction ended after the others were carried over."""
+    sign_ins = SignIns(store, clock, RecentIdentities(clock), idle=IDLE, longest=timedelta(days=7))
+    async with store.unit() as unit:
+        user = await unit.users.add("ada", Role.USER, clock.now())
+    late, _ = await sign_ins.create(user, "10.0.0.1", "a browser")
+    clock.jump(DAY)
+    await sign_ins.carry_over()
+    async with store.unit() as unit:
+        await unit.sign_ins.touch(late.id, late.last_seen_at, "10.0.0.1")
+    assert await sign_ins.live([late.id]) == {late.id}
+    assert await sign_ins.carry_over() == 1
+    clock.advance(timedelta(hours=1))
+    assert await sign_ins.live([late.id]) == {late.id}
+    assert await sign_ins.carry_over() == 0

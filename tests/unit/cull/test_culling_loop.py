@@ -52,6 +52,8 @@ class World:
     """What the agent says when it is asked once more, right before an end."""
 
     # as Agents
+    async def wake(self, workspace_id: WorkspaceId) -> None: ...
+
     async def status(self, workspace_id: WorkspaceId, max_age: float = 2.0) -> Live:
         if self.silent:
             raise AgentSilent("nobody answers")
@@ -417,3 +419,54 @@ async def test_the_workspaces_last_activity_is_remembered(
     async with store.reading() as unit:
         workspace = await unit.workspaces.find(world.workspace.id)
     assert workspace is not None and workspace.last_activity_at == clock.now() - timedelta(minutes=1)
+
+
+@dataclass
+class Freezing:
+    """As the freezer."""
+
+    can_pause: bool = True
+    quiet: timedelta | None = None
+    paused: list[tuple[timedelta, str]] = field(default_factory=list)
+
+    async def pause_soon(self, workspace_id: WorkspaceId, at_rest: timedelta, reason: str = "") -> None:
+        self.paused.append((at_rest, reason))
+
+    def quiet_for(self, workspace_id: WorkspaceId) -> timedelta | None:
+        return self.quiet
+
+
+async def test_what_rests_is_paused_and_after_a_thaw_the_time_begins_anew(
+    store: Store, clock: ManualClock, world: World, data_dir: Path
+) -> None:
+    culler = make_culler(store, clock, world, data_dir, Culling(pause_after=10 * MINUTE))
+    culler._pausing = culler._acting._pausing = freezing = Freezing()
+    await go_on(culler, world, 9 * MINUTE)
+    assert freezing.paused == []
+    await go_on(culler, world, MINUTE)
+    assert freezing.paused[0] == (10 * MINUTE, "nothing happened for 10 min")
+    freezing.paused, freezing.quiet = [], MINUTE  # it was thawed, and used by nobody's cell
+    await culler.run_once()
+    assert freezing.paused == []
+
+
+async def test_nothing_is_paused_where_the_spawner_cannot(
+    store: Store, clock: ManualClock, world: World, data_dir: Path
+) -> None:
+    culler = make_culler(store, clock, world, data_dir, Culling(pause_after=10 * MINUTE))
+    culler._pausing = culler._acting._pausing = freezing = Freezing(can_pause=False)
+    await go_on(culler, world, 30 * MINUTE)
+    assert freezing.paused == []
+    assert all(decision.action is Action.KEEP for decision in await culler.run_once())
+
+
+async def test_a_paused_kernel_whose_agent_is_not_asked_grows_idle_and_is_shut(
+    store: Store, clock: ManualClock, world: World, data_dir: Path
+) -> None:
+    culler = make_culler(store, clock, world, data_dir, CULLING)
+    world.workspace = replace(world.workspace, paused_at=clock.now())
+    world.health = HealthState.PAUSED
+    await go_on(culler, world, 59 * MINUTE)
+    assert world.ended == [] and culler.warned(world.workspace.user_id)
+    await go_on(culler, world, 3 * MINUTE)
+    assert [action for action, _ in world.ended] == ["kernel.culled"]

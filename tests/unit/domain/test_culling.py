@@ -231,10 +231,40 @@ def test_a_container_that_is_too_old_ends_at_its_first_rest() -> None:
 
 def test_an_idle_container_is_paused_first_where_the_policy_says_so() -> None:
     policy = replace(POLICY, pause_after=HOUR)
-    assert decide_workspace(policy, place(kernel(), rest_for=HOUR)).action is Action.PAUSE_WORKSPACE
-    assert decide_workspace(policy, place(kernel(), rest_for=59 * MINUTE)).action is Action.KEEP
-    assert decide_workspace(policy, place(kernel(KernelState.BUSY), rest_for=HOUR)).action is Action.KEEP
-    assert decide_workspace(POLICY, place(kernel(), rest_for=HOUR)).action is Action.KEEP
+    assert decide_workspace(policy, place(kernel(), still_for=HOUR)).action is Action.PAUSE_WORKSPACE
+    assert decide_workspace(policy, place(kernel(), still_for=59 * MINUTE)).action is Action.KEEP
+    assert decide_workspace(policy, place(kernel(KernelState.BUSY), still_for=HOUR)).action is Action.KEEP
+    assert decide_workspace(POLICY, place(kernel(), still_for=HOUR)).action is Action.KEEP
+
+
+def test_a_paused_kernel_goes_on_being_idle_and_says_that_it_is_paused() -> None:
+    paused = kernel(idle_for=HOUR, health=HealthState.PAUSED, paused_for=HOUR, standing=Standing())
+    kept = decide_kernel(POLICY, PLACE, paused)
+    assert (kept.action, kept.rule) == (Action.KEEP, Rule.KERNEL_IDLE)
+    assert kept.reason == "idle for 60 min (paused for 60 min)"
+    never = decide_kernel(replace(POLICY, kernel_idle=None), PLACE, paused)
+    assert (never.action, never.reason) == (Action.KEEP, "paused for 60 min; it goes on at the next message")
+    over = replace(paused, idle_for=POLICY.kernel_idle or HOUR)
+    assert decide_kernel(POLICY, PLACE, over).action is Action.WARN
+    assert decide_kernel(POLICY, PLACE, replace(over, standing=WARNED)).action is Action.SHUT_KERNEL
+    busy = replace(over, state=KernelState.BUSY, standing=WARNED)
+    assert decide_kernel(POLICY, PLACE, busy).action is Action.KEEP
+
+
+def test_a_paused_container_is_not_paused_again_and_still_grows_too_old() -> None:
+    policy = replace(POLICY, pause_after=HOUR, max_age=48 * HOUR)
+    resting = kernel(health=HealthState.PAUSED, paused_for=HOUR)
+    paused = place(resting, still_for=2 * HOUR, rest_for=2 * HOUR, paused_for=HOUR, age=2 * HOUR)
+    decision = decide_workspace(policy, paused)
+    assert (decision.action, decision.reason) == (Action.KEEP, "paused for 60 min; it goes on at the next message")
+    warned = Standing(warned_of=Rule.MAX_AGE, warned_for=10 * MINUTE)
+    assert decide_workspace(policy, replace(paused, age=49 * HOUR, standing=warned)).action is Action.STOP_WORKSPACE
+
+
+def test_an_open_tab_prevents_no_pause() -> None:
+    policy = replace(POLICY, pause_after=HOUR, cull_connected=False)
+    open_tab = place(kernel(connections=1), connections=1, still_for=HOUR)
+    assert decide_workspace(policy, open_tab).action is Action.PAUSE_WORKSPACE
 
 
 def is_known_to_be_idle(snapshot: KernelSnapshot) -> bool:

@@ -18,6 +18,7 @@ from hub.domain.workspace import (
     Limits,
     ObservedGone,
     ObservedRunning,
+    Paused,
     StartContainer,
     Started,
     StartFailed,
@@ -25,6 +26,7 @@ from hub.domain.workspace import (
     StopContainer,
     Stopped,
     StopRequested,
+    Thawed,
     Workspace,
     WorkspaceState,
     advance,
@@ -63,6 +65,8 @@ EVENTS: list[Event] = [
     StartFailed("no image"),
     StopRequested("idle"),
     Stopped(),
+    Paused(LATER),
+    Thawed(),
     EngineSilent(),
     ObservedRunning("c2"),
     ObservedGone("out of memory"),
@@ -75,6 +79,8 @@ TABLE: dict[tuple[WorkspaceState, type], tuple[WorkspaceState, tuple[type, ...]]
     (STOPPED, StartFailed): None,
     (STOPPED, StopRequested): None,
     (STOPPED, Stopped): None,
+    (STOPPED, Paused): None,
+    (STOPPED, Thawed): None,
     (STOPPED, EngineSilent): None,
     (STOPPED, ObservedRunning): (RUNNING, ()),
     (STOPPED, ObservedGone): None,
@@ -83,6 +89,8 @@ TABLE: dict[tuple[WorkspaceState, type], tuple[WorkspaceState, tuple[type, ...]]
     (STARTING, StartFailed): (STOPPED, ()),
     (STARTING, StopRequested): (STOPPING, (StopContainer,)),
     (STARTING, Stopped): None,
+    (STARTING, Paused): None,
+    (STARTING, Thawed): None,
     (STARTING, EngineSilent): (UNKNOWN, ()),
     (STARTING, ObservedRunning): (RUNNING, ()),
     (STARTING, ObservedGone): (STOPPED, ()),
@@ -91,6 +99,8 @@ TABLE: dict[tuple[WorkspaceState, type], tuple[WorkspaceState, tuple[type, ...]]
     (RUNNING, StartFailed): None,
     (RUNNING, StopRequested): (STOPPING, (StopContainer,)),
     (RUNNING, Stopped): None,
+    (RUNNING, Paused): (RUNNING, ()),
+    (RUNNING, Thawed): None,
     (RUNNING, EngineSilent): (UNKNOWN, ()),
     (RUNNING, ObservedRunning): None,
     (RUNNING, ObservedGone): (STOPPED, (ForgetKernels,)),
@@ -99,6 +109,8 @@ TABLE: dict[tuple[WorkspaceState, type], tuple[WorkspaceState, tuple[type, ...]]
     (STOPPING, StartFailed): None,
     (STOPPING, StopRequested): None,
     (STOPPING, Stopped): (STOPPED, (ForgetKernels,)),
+    (STOPPING, Paused): None,
+    (STOPPING, Thawed): None,
     (STOPPING, EngineSilent): (UNKNOWN, ()),
     (STOPPING, ObservedRunning): None,
     (STOPPING, ObservedGone): (STOPPED, (ForgetKernels,)),
@@ -107,6 +119,8 @@ TABLE: dict[tuple[WorkspaceState, type], tuple[WorkspaceState, tuple[type, ...]]
     (UNKNOWN, StartFailed): None,
     (UNKNOWN, StopRequested): (STOPPING, (StopContainer,)),
     (UNKNOWN, Stopped): (STOPPED, (ForgetKernels,)),
+    (UNKNOWN, Paused): None,
+    (UNKNOWN, Thawed): None,
     (UNKNOWN, EngineSilent): None,
     (UNKNOWN, ObservedRunning): (RUNNING, ()),
     (UNKNOWN, ObservedGone): (STOPPED, (ForgetKernels,)),
@@ -171,14 +185,51 @@ def test_a_container_that_ended_by_itself_is_stopped_with_the_reason_of_the_engi
     assert transition.effects == (ForgetKernels("out of memory"),)
 
 
+@pytest.mark.parametrize(
+    "event",
+    [StopRequested("idle"), ObservedGone("it ended"), Thawed(), ObservedRunning("c")],
+    ids=lambda event: type(event).__name__,
+)
+def test_a_paused_workspace_is_paused_until_it_is_thawed_stopped_or_seen_otherwise(event: Event) -> None:
+    paused = advance(workspace(RUNNING), Paused(NOW)).workspace
+    assert (paused.state, paused.container_id, paused.paused_at) == (RUNNING, "c", NOW)
+    assert advance(paused, event).workspace.paused_at is None
+
+
+def test_pausing_twice_keeps_the_first_time_and_nothing_but_a_paused_one_is_thawed() -> None:
+    paused = advance(workspace(RUNNING), Paused(NOW)).workspace
+    assert advance(paused, Paused(LATER)).workspace.paused_at == NOW
+    assert advance(paused, Paused(LATER)).ignored and advance(workspace(RUNNING), Thawed()).ignored
+
+
+def test_what_is_found_paused_is_paused_since_it_was_known_to_be() -> None:
+    for state in (STOPPED, STARTING, UNKNOWN):
+        assert advance(workspace(state), ObservedRunning("c", True, LATER)).workspace.paused_at == LATER
+    paused = advance(workspace(RUNNING), Paused(NOW)).workspace
+    assert advance(paused, ObservedRunning("c", True, LATER)).ignored
+    silent = advance(paused, EngineSilent()).workspace
+    assert (silent.state, silent.paused_at) == (UNKNOWN, NOW)
+    assert advance(silent, ObservedRunning("c", True, LATER)).workspace == paused
+    assert advance(silent, ObservedRunning("c", False, LATER)).workspace.paused_at is None
+
+
+def test_a_container_that_somebody_froze_or_thawed_is_taken_as_it_is_but_not_another_one() -> None:
+    frozen = advance(workspace(RUNNING), ObservedRunning("c", True, LATER)).workspace
+    assert frozen == replace(workspace(RUNNING), paused_at=LATER)
+    assert advance(frozen, ObservedRunning("c", False, LATER)).workspace == workspace(RUNNING)
+    assert advance(frozen, ObservedRunning("c2", False, LATER)).ignored
+
+
 events = st.one_of(
     st.just(StartRequested()),
     st.builds(Started, st.text(min_size=1, max_size=3), st.just(LATER)),
     st.builds(StartFailed, st.text(min_size=1)),
     st.builds(StopRequested, st.text(min_size=1)),
     st.just(Stopped()),
+    st.builds(Paused, st.sampled_from([NOW, LATER])),
+    st.just(Thawed()),
     st.just(EngineSilent()),
-    st.builds(ObservedRunning, st.text(min_size=1, max_size=3)),
+    st.builds(ObservedRunning, st.text(min_size=1, max_size=3), st.booleans(), st.just(LATER)),
     st.builds(ObservedGone, st.text(min_size=1)),
 )
 
@@ -196,6 +247,7 @@ def test_whatever_happens_the_value_stays_sound(history: list[Event]) -> None:
         assert after.container_id is None or after.state is not STOPPED
         assert after.container_id is not None or after.state is not RUNNING
         assert after.stop_reason is None or after.state not in (STARTING, RUNNING)
+        assert after.paused_at is None or after.state in (RUNNING, UNKNOWN)
         assert any(isinstance(effect, StopContainer) for effect in transition.effects) == (
             after.state is STOPPING and now.state is not STOPPING
         )
@@ -224,6 +276,7 @@ class Engine(RuleBasedStateMachine):
         super().__init__()
         self.now = workspace(STOPPED)
         self.container: str | None = None
+        self.is_frozen = False
         self.started = 0
 
     def happens(self, event: Event) -> None:
@@ -252,13 +305,20 @@ class Engine(RuleBasedStateMachine):
         if not self.effects:
             return
         if not silent or stops:
-            self.container = None
+            self.container, self.is_frozen = None, False
         self.happens(EngineSilent() if silent else Stopped())
 
     @precondition(lambda self: self.container is not None)
     @rule()
     def the_container_dies(self) -> None:
-        self.container = None
+        self.container, self.is_frozen = None, False
+
+    @precondition(lambda self: self.container is not None)
+    @rule(told=st.booleans())
+    def it_is_paused_or_thawed(self, told: bool) -> None:
+        self.is_frozen = not self.is_frozen
+        if told:
+            self.happens(Paused(LATER) if self.is_frozen else Thawed())
 
     @rule()
     def the_engine_is_silent_when_asked(self) -> None:
@@ -266,7 +326,9 @@ class Engine(RuleBasedStateMachine):
 
     @rule()
     def the_reconciler_looks(self) -> None:
-        self.happens(ObservedGone("it ended") if self.container is None else ObservedRunning(self.container))
+        gone = ObservedGone("it ended")
+        self.happens(gone if self.container is None else ObservedRunning(self.container, self.is_frozen, LATER))
+        assert (self.now.paused_at is not None) == self.is_frozen
         assert self.now.state is (STOPPED if self.container is None else RUNNING)
         assert self.now.container_id == self.container
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from hub.domain.culling import Action, Decision
+from hub.domain.culling import Action, Decision, Rule
 from hub.domain.ids import KernelId, SessionId, UserId, WorkspaceId
 from hub.domain.kernels import Kernel, KernelState, Session
 from hub.domain.workspace import Limits, Workspace, WorkspaceState
@@ -70,6 +70,18 @@ def test_what_comes_next_is_the_containers_end_before_its_kernels() -> None:
     busy = Decision(Action.KEEP, ada, KernelId("k-ada-0"), "a cell is running")
     [place] = picture(running("ada", KernelState.BUSY), decisions={ada: [busy, holds]}).places
     assert place.fate == "stays: a cell is running" and place.ends_at is None
+
+
+def test_a_container_that_was_empty_when_it_was_looked_at_is_not_once_a_kernel_is_in_it() -> None:
+    ada = WorkspaceId("w-ada")
+    empty = Decision(Action.KEEP, ada, None, "empty for 1 min", timedelta(minutes=15), Rule.WORKSPACE_EMPTY)
+    [place] = picture(running("ada"), decisions={ada: [empty]}).places
+    assert place.fate == "empty, stops in 14 min"
+    [place] = picture(running("ada", KernelState.IDLE), decisions={ada: [empty]}).places
+    assert place.fate == "" and place.ends_at is None
+    gone = Decision(Action.REPORT_DEAD, ada, KernelId("k-ada-0"), "out of memory")
+    [place] = picture(running("ada", KernelState.DEAD), decisions={ada: [gone, empty]}).places
+    assert place.fate == "empty, stops in 14 min", "that kernel was seen"
 
 
 @given(*(some.text(max_size=80) for _ in range(4)))

@@ -83,6 +83,9 @@ class FakePlaces:
         limits, state = Limits(None, None, None), WorkspaceState.RUNNING
         return [Workspace(each, UserId("u"), "small", state, "image", limits, "c") for each in self.running]
 
+    def is_held(self, workspace_id: WorkspaceId) -> bool:
+        return False
+
     async def status(self, workspace_id: WorkspaceId, max_age: float) -> Live:
         self.asked += 1
         self.at_once += 1
@@ -159,4 +162,29 @@ async def test_a_home_is_counted_when_somebody_looks_and_not_again_for_a_while(c
     for _ in range(5):
         await asyncio.sleep(0)
     assert counted == ["ada", "broken", "ada"]
+    await sizes.close()
+
+
+async def test_a_page_that_is_opened_shows_what_is_there_now_and_waits_for_no_large_home(clock: ManualClock) -> None:
+    files, hold = 0, asyncio.Event()
+
+    async def count(user: User) -> tuple[int, int, bool]:
+        if files > 1:
+            await hold.wait()
+        return 10 * files, files, True
+
+    sizes = HomeSizes(count, clock)
+    ada = User(id=UserId("ada"), number=1, name="ada", role=Role.USER, created_at=clock.now())
+    first = await sizes.look(ada)
+    assert first is not None and first.files == 0
+    files = 1
+    clock.advance(timedelta(seconds=5))
+    second = await sizes.look(ada)
+    assert second is not None and second.files == 1
+    files = 2
+    clock.advance(timedelta(seconds=5))
+    assert await sizes.look(ada) == second, "the last count, while a large home is counted"
+    hold.set()
+    third = await sizes.look(ada)
+    assert third is not None and third.files == 2
     await sizes.close()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.core.bridge import FRUITLESS, Bridge, Phase, Standing
@@ -115,6 +115,25 @@ def test_the_journal_is_told_up_to_where_the_live_messages_begin() -> None:
     assert play.bridge.phase is Phase.LIVE
     play.feed(live(message(8)))
     assert play.ids[-1] == "m8"
+
+
+def test_what_the_journal_has_lost_is_told_beneath_the_cell_that_goes_on_and_once() -> None:
+    """The record after a hole is never a message: a segment begins with how much is gone."""
+    play = behind()
+    gap = Record(40, Kind.GAP, 1.0, note={"messages": 36, "bytes": 3600})
+    read(play, gap, complete=False)
+    assert play.told == []
+    read(play, record(41, message(41, parent=MINE)), record(42, message(42, parent=MINE)))
+    assert play.kinds == ["stream", "display_data", "display_data"]
+    _, marker = play.told[0]
+    assert marker["parent"] == MINE and marker["content"]["name"] == "stderr"
+    assert "[36 messages of this kernel were lost here" in marker["content"]["text"]
+
+
+def test_what_the_journal_has_lost_is_told_when_nothing_follows() -> None:
+    play = behind()
+    read(play, Record(40, Kind.GAP, 1.0, note={"messages": 36, "bytes": 3600}))
+    assert play.kinds == ["stream"]
 
 
 def test_requests_go_as_soon_as_the_kernel_is_heard_also_while_the_client_is_behind() -> None:
@@ -285,6 +304,7 @@ def histories(draw: st.DrawFn) -> list[Any]:
 
 
 @given(histories())
+@example([0, 1500, ["publish", "journal", "read"]])
 @settings(max_examples=300, deadline=None)
 def test_however_late_the_journal_and_the_subscription_are_each_message_is_told_once_in_order(history: Any) -> None:
     missed, kept_bytes, steps = history
@@ -347,3 +367,46 @@ def test_however_late_the_journal_and_the_subscription_are_each_message_is_told_
             read_on()
     assert play.ids == [json.loads(parts[0])["msg_id"] for parts in published]
     assert play.bridge.phase is Phase.LIVE
+
+
+def test_what_is_live_before_the_place_is_known_to_be_nowhere_is_told() -> None:
+    """The requests go as soon as the kernel is heard: their outputs must not be thrown away for a journal's sake."""
+    play = Play(Standing(b"i" * 8, 1, is_return=True))
+    play.open()
+    find = play.asked(FindPlace)
+    play.feed(live(message(9)))
+    play.feed(live(message(10)))
+    play.feed(JournalAway(find.turn))
+    assert (play.ids, play.bridge.phase) == (["m9", "m10"], Phase.LIVE)
+
+
+def test_what_is_live_before_the_place_is_found_marks_where_the_journal_ends() -> None:
+    play = Play(Standing(b"i" * 8, 1, is_return=True))
+    play.open()
+    find = play.asked(FindPlace)
+    play.feed(live(message(6), message(7)))
+    play.feed(PlaceFound(find.turn, 4))
+    assert play.asked(Probe) is None
+    read(play, *(record(n, message(n)) for n in range(5, 8)))
+    assert (play.ids, play.bridge.phase) == (["m5", "m6", "m7"], Phase.LIVE)
+
+
+def test_a_reply_that_went_to_a_former_name_is_made_again_while_the_kernel_is_live() -> None:
+    play = Play(Standing(b"i" * 8, 1, is_return=True, is_renamed=True))
+    play.open()
+    find = play.asked(FindPlace)
+    play.feed(live(message(4)))
+    play.feed(PlaceFound(find.turn, 3))
+    read(play, record(4, message(4)))
+    play.feed(live(message(5, "execute_input", MINE, code="6*7", execution_count=3)))
+    play.feed(live(message(6, "status", MINE, execution_state="idle")))
+    assert play.kinds == ["display_data", "execute_input", "execute_reply", "status"]
+    assert play.told[2][1]["content"]["execution_count"] == 3
+
+
+def test_what_the_agent_has_closed_was_cut() -> None:
+    play = behind()
+    closing = message(5, "status", MINE, execution_state="idle")
+    closing[0] = closing[0].replace(b'"kernel"', b'"agent"')
+    read(play, record(4, message(4, "execute_input", MINE, code="1", execution_count=3)), record(5, closing))
+    assert play.told[1][1]["content"]["status"] == "aborted"

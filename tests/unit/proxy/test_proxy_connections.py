@@ -22,10 +22,15 @@ class Line:
     seen = "ab"
 
     def __init__(
-        self, principal: str = "p", kernel: str | None = "k", session: str | None = None, order: int = 0
+        self,
+        principal: str = "p",
+        kernel: str | None = "k",
+        session: str | None = None,
+        order: int = 0,
+        user: str = "u",
     ) -> None:
         self.asked_order = order
-        self.holder = Holder(principal, "w", kernel, session)
+        self.holder = Holder(principal, "w", kernel, session, user)
         self.pings = 0
         self.ended: CloseCode | None = None
         self.finishing = asyncio.Event()
@@ -63,9 +68,9 @@ def test_a_workspace_has_so_many_places_and_no_more() -> None:
             pass
 
 
-def test_a_session_has_one_connection_per_kernel_and_principal() -> None:
+def test_a_session_has_one_connection_per_kernel_and_user_whatever_it_was_let_in_with() -> None:
     connections = Connections(ManualClock())
-    lines = [Line(session="s"), Line("q", session="s"), Line(kernel="l", session="s"), Line(session="s")]
+    lines = [Line(session="s"), Line(user="v", session="s"), Line(kernel="l", session="s"), Line("q", session="s")]
     for line in lines:
         connections.add(line)
     assert [line.ended for line in lines] == [CloseCode.NORMAL, None, None, None]
@@ -116,6 +121,23 @@ def test_of_two_connections_of_a_session_the_one_asked_for_last_stays_whichever_
     connections.add(late)
     connections.add(early)
     assert (late.ended, early.ended) == (None, CloseCode.NORMAL)
+
+
+def test_a_session_that_another_proxy_has_is_given_up_unless_it_came_back_since() -> None:
+    connections = Connections(ManualClock())
+    old, other, new = Line(session="s", order=1), Line(session="t", order=1), Line(kernel="l", session="s", order=9)
+    for line in (old, other, new):
+        connections.add(line)
+    for line in (old, new):
+        assert line.holder.key is not None
+        connections.give_up(line.holder.key.digest(), 5)
+    assert (old.ended, other.ended, new.ended) == (CloseCode.NORMAL, None, None)
+
+
+def test_requests_for_connections_are_in_order_over_all_proxies_of_the_machine() -> None:
+    proxies = [Connections(ManualClock()), Connections(ManualClock())]
+    orders = [proxies[turn % 2].next_order() for turn in range(100)]
+    assert orders == sorted(set(orders))
 
 
 def test_sessions_that_ended_are_told_until_the_hub_has_answered_and_not_if_they_came_back() -> None:

@@ -146,3 +146,33 @@ def test_files_that_are_none_of_ours_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "cursors-1-junk").write_bytes(b"junk")
     (tmp_path / "cursors-2-empty").touch()
     assert opened(tmp_path).claim(KEY, 5, NAME)[1] is None
+
+
+def test_a_session_stands_elsewhere_until_its_connection_there_has_ended(tmp_path: Path) -> None:
+    one, other = opened(tmp_path), opened(tmp_path)
+    cursor, _ = one.claim(KEY, 5, NAME, 7)
+    assert cursor is not None
+    with (
+        other.elsewhere(KEY) as standing,
+        one.elsewhere(KEY) as own,
+        other.elsewhere(SessionKey("u", "k", "t")) as none,
+    ):
+        assert [(found.path, found.order) for found in standing] == [(one.path, 7)]
+        assert (own, none) == ([], [])
+        assert (one.stands(KEY), other.stands(KEY), other.stands(SessionKey("u", "k", "t"))) == (True, True, False)
+        one.release(cursor)
+        assert not standing[0].stands
+    with other.elsewhere(KEY) as standing:
+        assert standing == []
+    assert not one.stands(KEY) and not other.stands(KEY)
+
+
+def test_that_a_session_had_another_name_is_remembered(tmp_path: Path) -> None:
+    cursors = opened(tmp_path)
+    cursors.release(claimed(cursors))
+    cursors.rename(KEY, b"kh-new")
+    for _ in range(2):
+        cursor, former = cursors.claim(KEY, 9, b"another")
+        assert former is not None and cursor is not None
+        assert (former.routing_id, former.is_renamed) == (b"kh-new", True)
+        cursors.release(cursor)

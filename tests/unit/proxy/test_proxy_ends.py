@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 
 from proxy.contract.close_codes import CloseCode
 from proxy.contract.ends import EndsAnswer, EndsQuestion, KernelEnd
@@ -16,6 +18,7 @@ from proxy.core.bridge import Phase, Standing
 from proxy.core.bridge_terms import (
     ClientSent,
     Close,
+    CloseSockets,
     FindPlace,
     JournalAway,
     KernelEnded,
@@ -27,6 +30,8 @@ from proxy.core.frames import V1Framing
 from proxy.errors import HubAway
 from proxy.io import agents
 from proxy.io.agents import Listener, SharedAgent
+from proxy.io.hub_client import HubClient
+from proxy.kit.journal_format import identity_of
 from tests.unit.proxy.test_proxy_catch_up import MINE, Play, live, message, read, record
 
 INPUT = message(4, "execute_input", MINE, code="cell", execution_count=7)
@@ -117,6 +122,26 @@ async def test_a_hub_that_is_away_ends_nobody_and_is_asked_again(lose: Any) -> N
     assert loss.heard["k-1"].ended == ["killed"] and loss.heard["k-2"].ended == []
 
 
+@pytest.mark.parametrize("status", [404, 403, 500])
+async def test_a_hub_that_knows_nothing_of_such_questions_ends_nobody(tmp_path: Path, status: int) -> None:
+    """Such as one of the release before, which is still there while proxies are replaced."""
+    asked: list[str] = []
+
+    async def refuse(request: web.BaseRequest) -> web.Response:
+        asked.append(request.path)
+        return web.json_response({"message": "no"}, status=status)
+
+    async with RawTestServer(refuse) as server:
+        hub = HubClient(str(server.make_url("")), "token")
+        hub.start()
+        loss = Loss(tmp_path, hub)  # type: ignore[arg-type]
+        await loss.happen()
+        assert asked == ["/internal/ends"] * 2, "it is asked again"
+        assert all(heard.ended == [] and heard.gone == 0 for heard in loss.heard.values())
+        await loss.agent.close()
+        await hub.close()
+
+
 def ask(play: Play, msg_id: str) -> None:
     """The client sends an execute request."""
     header = {"msg_id": msg_id, "msg_type": "execute_request", "session": "s"}
@@ -197,6 +222,49 @@ def test_an_agent_that_is_lost_while_the_last_words_are_read_is_not_waited_for()
     assert play.feed(PlaceFound(former.turn, 4)) == []
     play.feed(JournalAway(former.turn + 1))
     assert ends(play) == [("iopub", "error", "cell"), *CLOSED_CELLS]
+
+
+def test_while_somebody_else_ends_the_kernel_only_its_journal_is_believed() -> None:
+    play = running(3)
+    play.feed(KernelObserved("busy", 1, "stopped by an administrator", is_ending=True))
+    assert play.bridge.phase is Phase.PARTING and play.commands == [CloseSockets()]
+    forced = message(5, "error", MINE, ename="KeyboardInterrupt", evalue="", traceback=[])
+    assert play.feed(live(forced)) == [], "what was on its way"
+    ask(play, "late")
+    assert play.feed(KernelObserved("busy", 1, "stopped by an administrator", is_ending=True)) == []
+    play.feed(KernelObserved("dead", 1, "stopped by an administrator"))
+    assert play.asked(FindPlace).identity == identity_of(INPUT[0]), "from what it was told last"
+    play.feed(PlaceFound(play.asked(FindPlace).turn, 4))
+    said = message(6, "error", MINE, ename="KernelStopped", evalue="stopped by an administrator", traceback=[])
+    read(play, record(5, said), record(6, message(7, "status", MINE, execution_state="idle")))
+    assert ends(play) == [("iopub", "error", "cell"), *CLOSED_CELLS]
+    replies = [told["content"] for channel, told in play.told if channel == "shell"]
+    assert [(reply["ename"], reply["evalue"]) for reply in replies] == [
+        ("KernelStopped", "stopped by an administrator")
+    ] * 2
+    assert play.commands[-1] == Close(CloseCode.SERVICE_RESTART, "the kernel was ended: stopped by an administrator")
+
+
+def test_an_agent_that_is_lost_while_it_ends_the_kernel_is_not_waited_for() -> None:
+    play = running(3)
+    play.feed(KernelObserved("busy", 1, "stopped by an administrator", is_ending=True))
+    play.feed(KernelEnded("stopped by an administrator"))
+    assert not play.asked(FindPlace).fresh
+    play.feed(JournalAway(play.asked(FindPlace).turn))
+    assert ends(play) == [("iopub", "error", "cell"), *CLOSED_CELLS]
+    assert play.told[0][1]["content"]["ename"] == "KernelStopped"
+
+
+def test_who_comes_back_while_the_kernel_is_ended_hears_of_it_from_the_journal() -> None:
+    play = Play(Standing(identity=b"i" * 8, base=1, is_return=True))
+    assert play.feed(KernelObserved("busy", 1, "too old", is_ending=True)) == [], "no sockets are opened"
+    play.feed(KernelObserved("dead", 1, "too old"))
+    assert play.asked(FindPlace).identity == b"i" * 8
+    play.feed(PlaceFound(play.asked(FindPlace).turn, 4))
+    read(play, record(5, message(6, "error", MINE, ename="KernelStopped", evalue="too old", traceback=[])))
+    assert play.kinds == ["error"] and play.commands[-1] == Close(
+        CloseCode.SERVICE_RESTART, "the kernel was ended: too old"
+    )
 
 
 @pytest.mark.parametrize("base", [3, None], ids=["journal", "no journal"])

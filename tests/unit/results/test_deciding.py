@@ -65,7 +65,7 @@ OPEN: dict[str, tuple[Known, set[str], dict[str, float], float, float]] = {
     "nobody ever was": (Known(), set(), {}, 0, 0),
     "closed a second ago": (Known(ended={S: Ended("closed", NOW - 1)}), set(), {}, 0, 2),
     "closed long ago": (Known(ended={S: Ended("closed", NOW - 3)}), set(), {}, 0, 0),
-    "dropped a second ago": (Known(ended={S: Ended("dropped", NOW - 1)}), set(), {}, 0, 14),
+    "dropped a second ago": (Known(ended={S: Ended("dropped", NOW - 1)}), set(), {}, 0, 44),
     "silent for a minute": (Known(ended={S: Ended("silent", NOW - 60)}), set(), {}, 0, 540),
     "ended in a way nobody knows": (Known(ended={S: Ended("?", NOW - 60)}), set(), {}, 0, 540),
     "its proxy vanished": (Known(), set(), {S: NOW - 60}, 0, 540),

@@ -84,3 +84,23 @@ def test_the_end_of_the_kernel_ends_what_ran(kernel: Scribe) -> None:
     first, second = index.find("r1"), index.find("r2")
     assert first is not None and first.ended and not first.cut_off
     assert second is not None and second.ended and second.cut_off
+
+
+NAMED = [
+    ("cell-a", "1", "cell-a", "2", True),
+    ("cell-a", "1", "cell-b", "1", False),
+    ("", "1", "cell-a", "1", True),
+    ("vscode-notebook-cell:/a.ipynb#W0", "1", "vscode-notebook-cell:/a.ipynb#W0", "1", True),
+    ("vscode-notebook-cell:/a.ipynb#W0", "1", "vscode-notebook-cell:/a.ipynb#W0", "2", False),
+    ("vscode-notebook-cell:/a.ipynb#W0", "1", "vscode-notebook-cell:/a.ipynb#W1", "1", False),
+]
+
+
+@pytest.mark.parametrize(("one", "code", "other", "other_code", "same"), NAMED)
+def test_an_address_in_an_editor_is_a_cells_name_only_together_with_the_code(
+    kernel: Scribe, one: str, code: str, other: str, other_code: str, same: bool
+) -> None:
+    kernel.run("r1", code, "a\n", one)
+    kernel.run("r2", other_code, "b\n", other)
+    first, second = read(kernel)
+    assert first.same_cell(second) is same

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import requests
 from docker.errors import APIError, NotFound
 
 from hub.errors import EngineSilent
-from hub.spawn.engine import Engine, said_as_silence
+from hub.spawn.engine import THREADS, Engine, said_as_silence
 
 
 def response(status: int) -> requests.Response:
@@ -64,13 +65,32 @@ async def test_an_engine_that_comes_back_is_found_again(data_dir: Path) -> None:
     with pytest.raises(EngineSilent):
         await engine.call(lambda client: client.ping())
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        body = b'{"ApiVersion": "1.41"}'
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
-        writer.close()
-
-    server = await asyncio.start_unix_server(answer, str(data_dir / "engine.sock"))
+    server = await asyncio.start_unix_server(tell_version, str(data_dir / "engine.sock"))
     assert (await engine.call(lambda client: client.version()))["ApiVersion"] == "1.41"
     await engine.close()
     server.close()
+
+
+async def test_many_containers_that_do_not_end_keep_nobody_waiting(data_dir: Path) -> None:
+    """As when many are stopped at once, with a grace each, and somebody's paused one is to go on."""
+    server = await asyncio.start_unix_server(tell_version, str(data_dir / "engine.sock"))
+    engine = Engine(f"unix://{data_dir}/engine.sock", call_seconds=5)
+    ended = threading.Event()
+    stops = [asyncio.create_task(engine.call(lambda _: ended.wait(), extra_seconds=20.0)) for _ in range(2 * THREADS)]
+    await asyncio.sleep(0)  # all of them have begun
+    try:
+        assert (await engine.call(lambda client: client.version()))["ApiVersion"] == "1.41"
+        assert not any(stop.done() for stop in stops)
+    finally:
+        ended.set()
+        await asyncio.gather(*stops)
+        await engine.close()
+        server.close()
+
+
+async def tell_version(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An engine that answers everything with its version."""
+    await reader.readuntil(b"\r\n\r\n")
+    body = b'{"ApiVersion": "1.41"}'
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+    writer.close()

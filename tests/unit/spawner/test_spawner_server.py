@@ -15,6 +15,9 @@ import msgspec
 import pytest
 
 from hub.domain.ids import WorkspaceId
+from hub.spawn.folders import Folders
+from hub.spawn.protocol import Observation, Presence
+from hub.spawn.remote import MOST_AT_ONCE, MOST_RECLAIMS, RemoteSpawner
 from hub.spawner import server as server_module
 from hub.spawner.rules import Ceilings, Rules
 from tests.contract.fake_spawner import FakeSpawner
@@ -37,7 +40,7 @@ class Listening:
 
     @property
     def starts(self) -> int:
-        return sum(what in ("start", "stop") for what, _ in self.engine.calls)
+        return sum(what in ("start", "stop", "pause", "thaw", "reclaim") for what, _ in self.engine.calls)
 
 
 @pytest.fixture
@@ -173,6 +176,41 @@ async def test_an_administrators_profile_within_what_is_allowed_is_started(liste
     assert (spec.image, spec.environment, spec.gpus) == ("allowed/image:1", {"COURSE": "physics"}, ("0", "1"))
 
 
+async def test_a_container_is_paused_thawed_and_its_memory_given_back(
+    listening: Listening, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hub.spawner")
+    workspace_id = WorkspaceId(hostile.WORKSPACE)
+    listening.engine.containers[workspace_id] = Observation(workspace_id, Presence.RUNNING, "c1")
+    listening.engine.spare_bytes = 5 * 1024**2
+    answers = [
+        await listening.ask({"type": kind, "workspace_id": workspace_id}) for kind in ("pause", "state", "reclaim")
+    ]
+    seen = {
+        "workspace_id": workspace_id,
+        "presence": "running",
+        "container_id": "c1",
+        "reason": None,
+        "is_paused": True,
+    }
+    assert answers == [
+        {"type": "text"},
+        {"type": "seen", "containers": [seen]},
+        {"type": "amount", "size_bytes": 5 * 1024**2},
+    ]
+    assert await listening.ask({"type": "thaw", "workspace_id": workspace_id}) == {"type": "text"}
+    assert await listening.ask({"type": "reclaim", "workspace_id": workspace_id}) == {"type": "amount", "size_bytes": 0}
+    assert [record.message for record in caplog.records if workspace_id in record.message] == [
+        f"container of {workspace_id} paused",
+        f"container of {workspace_id} gave back 5 MiB of memory",
+        f"container of {workspace_id} thawed",
+    ]
+    listening.engine.end(workspace_id)
+    for kind in ("pause", "thaw"):
+        answer = await listening.ask({"type": kind, "workspace_id": workspace_id})
+        assert answer is not None and answer["code"] == "conflict"
+
+
 async def test_somebody_elses_home_or_a_link_is_no_home(listening: Listening) -> None:
     home = listening.rules.data_dir / "homes" / hostile.USER
     _make_folders(listening.rules, "a" * 26, hostile.WORKSPACE, 200_001)
@@ -213,6 +251,37 @@ async def test_a_hub_that_goes_away_takes_its_request_along(listening: Listening
     connection.close()
     async with asyncio.timeout(5):
         await given_up.wait()
+
+
+async def test_a_thaw_does_not_wait_for_the_stops_of_many_and_memory_is_given_back_by_few_at_a_time(
+    listening: Listening,
+) -> None:
+    ended, reclaims = asyncio.Event(), []
+
+    async def stubborn(workspace_id: WorkspaceId, grace_seconds: float = 10.0) -> None:
+        await ended.wait()
+
+    async def slow(workspace_id: WorkspaceId) -> int:
+        reclaims.append(workspace_id)
+        await ended.wait()
+        return 0
+
+    listening.engine.stop = stubborn  # type: ignore[method-assign]
+    listening.engine.reclaim = slow  # type: ignore[method-assign]
+    hub = RemoteSpawner(listening.rules.socket, Folders(listening.rules.data_dir, None, None), {}, start_seconds=1.0)
+    others = [WorkspaceId(f"{number:026x}") for number in range(MOST_AT_ONCE + 8)]
+    work: list[asyncio.Task[Any]] = [asyncio.create_task(hub.stop(other, 0.0)) for other in others]
+    work += [asyncio.create_task(hub.reclaim(other)) for other in others]
+    workspace_id = WorkspaceId(hostile.WORKSPACE)
+    listening.engine.containers[workspace_id] = Observation(workspace_id, Presence.RUNNING, "c1", is_paused=True)
+    async with asyncio.timeout(10):
+        while len(reclaims) < MOST_RECLAIMS:
+            await asyncio.sleep(0.01)
+        await hub.thaw(workspace_id)
+    assert not listening.engine.containers[workspace_id].is_paused
+    assert len(reclaims) == MOST_RECLAIMS and not any(task.done() for task in work)
+    ended.set()
+    await asyncio.gather(*work)
 
 
 def test_the_socket_is_for_its_owner_alone(data_dir: Path) -> None:

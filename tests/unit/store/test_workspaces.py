@@ -64,6 +64,14 @@ async def test_a_workspace_is_found_by_id_and_by_user_and_profile(store: Store, 
         assert await unit.workspaces.find_for(UserId("nobody"), "datascience") is None
 
 
+async def test_a_paused_workspace_stays_paused_until_that_is_taken_back(store: Store, place: Workspace) -> None:
+    for paused_at in (NOW, None):
+        async with store.unit() as unit:
+            await unit.workspaces.save(replace(place, paused_at=paused_at))
+        async with store.reading() as unit:
+            assert (await unit.workspaces.list_for(place.user_id))[0].paused_at == paused_at
+
+
 async def test_a_user_has_one_workspace_of_a_profile(store: Store, bob: User, place: Workspace) -> None:
     with pytest.raises(Conflict):
         async with store.unit() as unit:

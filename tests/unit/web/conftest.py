@@ -345,6 +345,17 @@ class Site:
             return repr(await unit.audit.list(limit=1000))
 
 
+class NoFreezer:
+    """Nothing is ever paused."""
+
+    async def open(self, workspace: Workspace) -> None: ...
+
+    async def thaw(self, workspace_id: str, why: str) -> None: ...
+
+    def paused(self) -> frozenset[str]:
+        return frozenset()
+
+
 SiteMaker = Callable[..., Any]
 
 
@@ -416,6 +427,7 @@ async def make_site(store: Store, clock: ManualClock, tmp_path: Path) -> AsyncIt
             verifications=absent,
             hidden_states=absent,
             connections=absent,
+            freezer=NoFreezer(),  # type: ignore[arg-type]
             ends=Ends(store, workspaces, clock),  # type: ignore[arg-type]
             culler=culler,
             postponing=Postponing(store, culler, clock),

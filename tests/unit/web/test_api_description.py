@@ -219,7 +219,11 @@ async def records_as_described(program: Checked) -> None:
     assert (await program("PATCH", "/settings/nothing", {})).status == 404
     assert (await program("GET", "/profiles")).json()[0]["default"] is True
     assert (await program("PUT", "/profiles/stats", {"image": "kernelhub/r:latest"})).status == 201
-    assert (await program("PUT", "/profiles/stats", {"image": "r", "enabled": False})).json()["enabled"] is False
+    rules = {"restarts": 0, "restarts_within": "10m", "journal_bytes": 0}
+    changed = await program("PUT", "/profiles/stats", {"image": "r", "enabled": False, **rules})
+    assert changed.json()["enabled"] is False
+    assert [changed.json()[name] for name in rules] == [0, "PT10M", 0]
+    assert (await program("PUT", "/profiles/stats", {"restarts": 1001})).status == 400
     assert (await program("PUT", "/profiles/stats", {"privileged": True})).status == 400
     assert (await program("GET", "/profiles/stats")).json()["image"] == "r"
     assert (await program("DELETE", "/profiles/stats")).status == 204

@@ -58,6 +58,7 @@ EXEMPT = {
     "RouteHandler",
     "ActivityHandler",
     "EndsHandler",
+    "ThawHandler",
     "WelcomeHandler",
     "PolicyReportHandler",
     "BackchannelLogout",

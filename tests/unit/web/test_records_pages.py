@@ -259,6 +259,14 @@ async def test_a_profile_is_added_changed_turned_off_and_deleted(site: Site) -> 
         ("image", ""),
         ("image", "--privileged"),
         ("spare_kernels", "99"),
+        ("restarts", "-1"),
+        ("restarts", "1001"),
+        ("restarts", "often"),
+        ("restarts_within", "0s"),
+        ("restarts_within", "2d"),
+        ("restarts_within", "soon"),
+        ("journal_bytes", "257 MB"),
+        ("journal_bytes", "-1"),
     ],
 )
 async def test_a_wrong_field_of_a_profile_is_told_and_nothing_is_saved(site: Site, field: str, value: str) -> None:
@@ -267,6 +275,27 @@ async def test_a_wrong_field_of_a_profile_is_told_and_nothing_is_saved(site: Sit
     answer = await admin.submit("/hub/admin/profiles/new", fields, "/hub/admin/profiles/new")
     assert answer.status == 400
     assert "stats" not in site.services.running.profiles
+
+
+async def test_what_becomes_of_dead_kernels_is_set_in_the_form(site: Site) -> None:
+    admin = await site.signed_in("root", Role.ADMIN)
+    new, page = "/hub/admin/profiles/new", "/hub/admin/profiles/stats"
+    rules = {"restarts": "5", "restarts_within": "10m", "journal_bytes": "16 MB"}
+    assert (await admin.submit(new, profile_form(name="stats", **rules), new)).status == 302
+
+    def kept() -> tuple[int, timedelta, int]:
+        made = site.services.running.profiles["stats"]
+        return made.restarts, made.restarts_within, made.journal_bytes
+
+    assert kept() == (5, timedelta(minutes=10), 16 * 1024**2)
+    shown = (await admin.get(page)).text
+    assert all(f'name="{name}" value="{value}"' in shown for name, value in rules.items())
+    await admin.submit(page, profile_form(), page)
+    assert kept() == (5, timedelta(minutes=10), 16 * 1024**2), "a form without them leaves them"
+    await admin.submit(page, profile_form(restarts="0", restarts_within="", journal_bytes="0"), page)
+    assert kept() == (0, timedelta(minutes=1), 0)
+    wrong = await admin.submit(page, profile_form(restarts_within="2d"), page)
+    assert "a time from 1s to 1d, such as 90s, 5m or 1h" in wrong.text
 
 
 async def test_the_default_profile_can_neither_be_turned_off_nor_kept_to_a_group(site: Site) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from hub.spawn.protocol import Observation, Presence, WorkspaceSpec
 from hub.store.engine import Store
 from hub.workspaces.agents import Live, LiveKernel, _sane
 from hub.workspaces.connections import Connections
+from hub.workspaces.freezer import Freezer
 from hub.workspaces.image_kernelspecs import ImageKernelspecs
 from hub.workspaces.kernel_order import KernelOrder
 from hub.workspaces.kernels import Kernels
@@ -42,7 +44,7 @@ class HubDied(BaseException):
 
 @dataclass
 class HarshSpawner(FakeSpawner):
-    """`next_fault`, once, of the next start or stop: lost (done, and the answer lost), before, after (the hub dies)."""
+    """`next_fault`, once, of the next request: lost (done, and the answer lost), before, after (the hub dies)."""
 
     next_fault: str = ""
 
@@ -55,6 +57,16 @@ class HarshSpawner(FakeSpawner):
     async def stop(self, workspace_id: WorkspaceId, grace_seconds: float = 10.0) -> None:
         fault = self._before()
         await super().stop(workspace_id, grace_seconds)
+        self._after(fault)
+
+    async def pause(self, workspace_id: WorkspaceId) -> None:
+        fault = self._before()
+        await super().pause(workspace_id)
+        self._after(fault)
+
+    async def thaw(self, workspace_id: WorkspaceId) -> None:
+        fault = self._before()
+        await super().thaw(workspace_id)
         self._after(fault)
 
     def _before(self) -> str:
@@ -81,11 +93,13 @@ class FakeAgents:
     silent: set[str] = field(default_factory=set)
     next_fault: str = ""
     asked: int = 0
+    held: dict[WorkspaceId, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
     def of(self, workspace_id: WorkspaceId) -> dict[KernelId, LiveKernel]:
         """The kernels of a container that runs; those of another one are gone with it."""
         seen = self.spawner.containers.get(workspace_id)
-        if seen is None or seen.presence is not Presence.RUNNING or workspace_id in self.silent:
+        gone = seen is None or seen.presence is not Presence.RUNNING or seen.is_paused
+        if seen is None or gone or workspace_id in self.silent:
             raise AgentSilent("Your container does not answer at the moment. Try again in a few seconds.")
         return self.kernels.setdefault(str(seen.container_id), {})
 
@@ -96,10 +110,32 @@ class FakeAgents:
 
     # as Agents
 
+    def hold(self, workspace_id: WorkspaceId, resume: Callable[[], Awaitable[None]], known: Live | None = None) -> None:
+        self.held[workspace_id] = resume
+
+    def release(self, workspace_id: WorkspaceId) -> None:
+        self.held.pop(workspace_id, None)
+
+    def is_held(self, workspace_id: WorkspaceId) -> bool:
+        return workspace_id in self.held
+
+    def is_asking(self, workspace_id: WorkspaceId) -> bool:
+        return False
+
+    def gave_back(self, workspace_id: WorkspaceId, given_bytes: int) -> None: ...
+
+    async def wake(self, workspace_id: WorkspaceId) -> None:
+        if (resume := self.held.get(workspace_id)) is not None:
+            try:
+                await resume()
+            except HubError as error:
+                raise AgentSilent(error.message) from error
+
     def connected(self, workspace_id: WorkspaceId) -> bool:
         return False
 
     async def greet(self, workspace_id: WorkspaceId, timeout: float = 5.0) -> Hello:
+        await self.wake(workspace_id)
         self.of(workspace_id)
         return _HELLO
 
@@ -107,6 +143,8 @@ class FakeAgents:
 
     async def status(self, workspace_id: WorkspaceId, max_age: float = 2.0) -> Live:
         self.asked += 1
+        if workspace_id in self.held:
+            raise AgentSilent("Your container is paused; it goes on when it is needed.")
         return Live(self.clock.monotonic(), dict(self.of(workspace_id)), [], ContainerInfo())
 
     def forget_status(self, workspace_id: WorkspaceId) -> None: ...
@@ -133,11 +171,13 @@ class FakeClient:
     workspace_id: WorkspaceId
 
     async def start_kernel(self, kernel_id: KernelId, name: str, cwd: str, env: dict[str, str]) -> None:
+        await self.agents.wake(self.workspace_id)
         fault = self.agents.fault()
         self.agents.add(self.workspace_id, kernel_id)
         self._after(fault)
 
     async def shutdown_kernel(self, kernel_id: KernelId, *_: object, **__: object) -> None:
+        await self.agents.wake(self.workspace_id)
         fault = self.agents.fault()
         if self.agents.of(self.workspace_id).pop(kernel_id, None) is None:
             raise NotFound("there is no such kernel")
@@ -170,6 +210,7 @@ class OneHub:
     kernels: Kernels
     reconciler: Reconciler
     runner: Runner
+    freezer: Freezer
 
     def die(self) -> None:
         """As SIGKILL does it: locks are released, and nothing else happens."""
@@ -199,6 +240,8 @@ class World:
         runner = Runner(self.settings, self.spawner, self.folders, agents, cast(Any, _Images()), self.clock)
         workspaces = Workspaces(self.settings, self.store, self.spawner, self.folders, agents, runner, self.clock)
         connections = Connections(self.clock)
+        freezer = Freezer(self.store, workspaces, self.spawner, agents, connections, self.clock)
+        workspaces.pausing = freezer
         kernels = Kernels(self.store, workspaces, agents, cast(Any, _Kernelspecs()), connections, self.clock)
         reconciler = Reconciler(
             *(self.store, self.spawner, workspaces),
@@ -209,12 +252,15 @@ class World:
             clock=self.clock,
             patiences=self.patiences,
         )
-        return OneHub(workspaces, kernels, reconciler, runner)
+        return OneHub(workspaces, kernels, reconciler, runner, freezer)
 
     async def restart(self) -> None:
         """The hub dies, and another one comes."""
         self.hub.die()
+        await self.hub.freezer.close()
+        self.agents.held.clear()
         self.hub = self.new_hub()
+        await self.hub.freezer.load()
         with contextlib.suppress(HubError):
             await self.hub.reconciler.run_once(kernels=False)
         self.hub.reconciler.end_quiet()
@@ -262,12 +308,16 @@ class World:
         assert {key: seen.container_id for key, seen in self.spawner.containers.items()} == running
         assert all(seen.presence is Presence.RUNNING for seen in self.spawner.containers.values())
         assert set(self.folders.list_runs()) == set(running)
-        for workspace_id in running:
+        paused = {each.id for each in workspaces if each.paused_at is not None}
+        assert {key for key, seen in self.spawner.containers.items() if seen.is_paused} == paused
+        assert self.agents.held.keys() == paused == self.hub.freezer.paused()
+        for workspace_id, container_id in running.items():
             rows = {kernel.id for kernel in kernels if kernel.workspace_id == workspace_id}
-            assert set(self.agents.of(workspace_id)) == rows, "kernels differ"
+            assert set(self.agents.kernels.get(str(container_id), {})) == rows, "kernels differ"
 
     async def close(self) -> None:
         self.hub.die()
+        await self.hub.freezer.close()
         await self.hub.workspaces.close()
 
 

@@ -90,6 +90,9 @@ class World:
     async def list_for(self, user: User) -> list[Workspace]:
         return [workspace for workspace in self.running if workspace.user_id == user.id]
 
+    def is_held(self, workspace_id: WorkspaceId) -> bool:
+        return False
+
     def connected(self, workspace_id: WorkspaceId) -> bool:
         return True
 

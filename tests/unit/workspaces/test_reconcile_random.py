@@ -95,6 +95,24 @@ class Lives(RuleBasedStateMachine):
         self.world.spawner.next_fault = fault
         self.perform(self.delete(name))
 
+    @rule(name=NAMES, fault=FAULTS)
+    def pause(self, name: str, fault: str) -> None:
+        self.clock.advance(timedelta(seconds=6))  # nobody has asked for it lately
+        self.world.spawner.next_fault = fault
+        self.perform(self.pause_for(name))
+
+    @rule(name=NAMES, fault=FAULTS)
+    def thaw(self, name: str, fault: str) -> None:
+        self.world.spawner.next_fault = fault
+        self.perform(self.thaw_for(name))
+
+    @rule(name=NAMES, is_paused=st.booleans())
+    def somebody_pauses_or_thaws_by_hand(self, name: str, is_paused: bool) -> None:
+        workspace_id = self.run(self.workspace_of(name))
+        seen = self.world.spawner.containers.get(workspace_id)
+        if seen is not None and seen.presence is Presence.RUNNING:
+            self.world.spawner.containers[workspace_id] = replace(seen, is_paused=is_paused)
+
     @rule(name=NAMES)
     def rename_the_user(self, name: str) -> None:
         self.perform(self.rename(name))
@@ -195,6 +213,12 @@ class Lives(RuleBasedStateMachine):
         workspace_id = await self.workspace_of(name)
         self.expected.pop(workspace_id, None)
         await self.world.hub.workspaces.stop(workspace_id, "its user asked for it")
+
+    async def pause_for(self, name: str) -> None:
+        await self.world.hub.freezer.pause(await self.workspace_of(name), timedelta(0))
+
+    async def thaw_for(self, name: str) -> None:
+        await self.world.hub.freezer.thaw(await self.workspace_of(name), "message")
 
     async def kernel_for(self, name: str) -> None:
         model = await self.world.hub.kernels.start(await self.who(name), None)

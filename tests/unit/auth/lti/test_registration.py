@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from hub.auth.lti.fetching import Answer, is_public, origin_of
+from hub.auth.lti.fetching import Answer, origin_of
+from hub.auth.lti.public_addresses import is_public
 from hub.auth.lti.registration import check_configuration_url, read_configuration, read_registration
 from hub.errors import BadRequest
 

@@ -1,4 +1,4 @@
-"""proxy.kit.zmtp: byte by byte, in any pieces, within every bound."""
+"""proxy.kit.zmtp and zmtp_wire: byte by byte, in any pieces, within every bound."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.kit.zmtp import (
+from proxy.kit.zmtp import Bounds, Budget, Engine
+from proxy.kit.zmtp_wire import (
     GREETING,
-    Bounds,
-    Budget,
-    Engine,
     Message,
     SocketType,
     ZmtpError,

@@ -14,9 +14,10 @@ import zmq
 
 from proxy.kit import zmtp_connection
 from proxy.kit.sockets import open_socket
-from proxy.kit.zmtp import GREETING, Bounds, Message, SocketType, encode_command, encode_message, encode_ready
+from proxy.kit.zmtp import Bounds
 from proxy.kit.zmtp_client import Terms, ZmtpClient
 from proxy.kit.zmtp_connection import Slice
+from proxy.kit.zmtp_wire import GREETING, Message, SocketType, encode_command, encode_message, encode_ready
 
 MIB = 1024 * 1024
 BOUNDS = Bounds(60 * MIB, 60 * MIB, 4096)
