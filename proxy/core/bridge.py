@@ -66,11 +66,13 @@ from proxy.core.wire import Part, Parts, Signer
 from proxy.errors import BadMessage
 from proxy.kit.journal_format import Kind, Record, identity_of
 
-PATIENCE_SECONDS = 1.0
-"""How long the kernel's welcome is waited for before it is asked."""
+PATIENCE_SECONDS = 0.05
+"""How long the kernel's welcome is waited for before it is asked: it welcomes its first subscriber, which is its agent,
+and no other of the same subscription."""
 CATCH_UP_PATIENCE_SECONDS = 0.2
-PROBE_SECONDS = 0.5
-PROBES = 8
+PROBE_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+"""How long each question has: one that the kernel answered before it took note of the subscription is not heard."""
+PROBES = len(PROBE_SECONDS)
 """After so many questions without an answer (a busy kernel of an old kind) the client's messages go anyway."""
 PAUSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds before the journal is read again once its end was reached; the last for all that follow."""
@@ -348,7 +350,8 @@ class Bridge:
         if self._probes < PROBES and self._signer is not None:
             if self._way is not None and self._way.hears:
                 return []  # the journal will have it too
-            return [*self._probe(), Wait(PROBE_SECONDS, self._generation)]
+            seconds = PROBE_SECONDS[self._probes]
+            return [*self._probe(), Wait(seconds, self._generation)]
         commands: list[Command] = []
         if self.phase is Phase.SUBSCRIBING:
             if self._base is None:

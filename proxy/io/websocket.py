@@ -77,15 +77,16 @@ class SocketServices:
 class PartingProtocol(WebSocketProtocol13):
     """Tornado's protocol, which knows besides whether the client has sent a close frame.
 
-    Its own `client_terminated` is also set when the stream breaks; but then the stream is closed before `close` is
-    called. The frame's code would not tell: ``close()`` in a browser sends none.
+    Its own `client_terminated` is also set when the stream breaks; but then this side counts as terminated, too, before
+    `close` is called. The frame's code would not tell: ``close()`` in a browser sends none. Nor would the stream, which
+    may have ended right behind the frame.
     """
 
     has_heard_goodbye = False
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close, or finish closing."""
-        if self.client_terminated and not (self.stream is None or self.stream.closed()):
+        if self.client_terminated and not self.server_terminated:
             self.has_heard_goodbye = True
         super().close(code, reason)
 

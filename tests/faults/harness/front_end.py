@@ -57,6 +57,8 @@ class FrontEnd:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._parting: int | None = None
+        """The code with which the tab is being closed."""
         self._reading = asyncio.Event()
         self._reading.set()
 
@@ -70,10 +72,8 @@ class FrontEnd:
         return self
 
     async def close(self, *, code: int = 1000) -> None:
-        """The tab is closed: an orderly close frame, and no way back."""
-        if self._socket is not None:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._socket.close(code=code), 2)
+        """The tab is closed: an orderly close frame, its answer, and no way back."""
+        self._parting = code
         await self.vanish()
 
     async def vanish(self) -> None:
@@ -208,6 +208,9 @@ class FrontEnd:
         except (ConnectionError, aiohttp.ClientError):
             pass
         finally:
+            if self._parting is not None:
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(socket.close(code=self._parting), 2)
             life.ended, life.code = time.monotonic(), socket.close_code
             socket._response.close()
         return life.code

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from proxy.contract.close_codes import CloseCode
-from proxy.core.bridge import PROBES, Bridge, Phase
+from proxy.core.bridge import PATIENCE_SECONDS, PROBE_SECONDS, Bridge, Phase
 from proxy.core.bridge_terms import (
     ClientSent,
     Close,
@@ -85,7 +85,7 @@ class Play:
 def live(limits: Limits | None = None) -> Play:
     play = Play(limits)
     play << KernelObserved("idle", 1) >> [OpenSockets(1)]
-    play << SocketsOpened(1, SIGNER) >> [Wait(1.0, 1)]
+    play << SocketsOpened(1, SIGNER) >> [Wait(PATIENCE_SECONDS, 1)]
     play << published(WELCOME) >> []
     assert play.bridge.phase is Phase.LIVE
     return play
@@ -115,7 +115,7 @@ def test_requests_are_held_until_the_kernel_has_welcomed_the_subscription() -> N
     play << request(1) >> []
     play << KernelObserved("idle", 1) >> [OpenSockets(1)]
     play << request(2) >> []
-    play << SocketsOpened(1, SIGNER) >> [Wait(1.0, 1)]
+    play << SocketsOpened(1, SIGNER) >> [Wait(PATIENCE_SECONDS, 1)]
     play << request(3) >> []
     play << published(WELCOME) >> [sent(1), sent(2), sent(3)]
     play << request(4) >> [sent(4)]
@@ -133,12 +133,12 @@ def test_a_kernel_that_does_not_welcome_is_asked_and_in_the_end_believed() -> No
     play = Play()
     play << KernelObserved("idle", 1) << SocketsOpened(1, SIGNER)
     play << request(1) >> []
-    for _ in range(PROBES):
+    for seconds in PROBE_SECONDS:
         play << PatienceEnded(1)
         probe, wait = play.commands
         assert isinstance(probe, Probe)
         assert b"kernel_info_request" in bytes(probe.frames[2])
-        assert wait == Wait(0.5, 1)
+        assert wait == Wait(seconds, 1)
     play << PatienceEnded(1) >> [sent(1)]
     play << PatienceEnded(1) >> []
 
@@ -165,7 +165,7 @@ def test_a_death_is_told_and_what_comes_meanwhile_waits_for_the_successor() -> N
     play << published(parts("stream")) >> []
     play << KernelObserved("idle", 2) >> [OpenSockets(2)]
     successor = Signer(b"new key")
-    play << SocketsOpened(2, successor) >> [Wait(1.0, 2)]
+    play << SocketsOpened(2, successor) >> [Wait(PATIENCE_SECONDS, 2)]
     play << published(WELCOME, signer=successor) >> [sent(1, signer=successor)]
 
 
