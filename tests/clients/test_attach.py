@@ -88,6 +88,7 @@ async def test_a_console_and_a_notebook_drive_one_kernel(laptop: Laptop, browser
                 console.run("x + 1", "42")
                 console.run("y = 'from the ' + 'console'; y", "from the console")
                 console.press_ctrl_d()
+                console.see("really want to exit")  # what is typed before may be thrown away with the prompt
                 console.type("y")
                 console.see("keeping kernel alive")
                 assert console.wait_for_end() == 0
